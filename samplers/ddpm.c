@@ -1,0 +1,58 @@
+/* DDPM's ancestral sampler: Ho et al. 2020, arXiv:2006.11239, algorithm 2, in the form of
+ * eq. 7 (from x0), over any subsequence of levels with beta taken between neighbours
+ * (Nichol & Dhariwal 2021, arXiv:2102.09672):
+ *     a = (alpha_s / alpha_t)^2,  beta = 1 - a,                        s noisier, t next
+ *     mean = alpha_t beta / sigma_s^2 x0 + sqrt(a) sigma_t^2 / sigma_s^2 x
+ *     variance = beta sigma_t^2 / sigma_s^2 (fixed_small)  or  beta (fixed_large)
+ * No noise is added onto the clean level. */
+#include "diffusion/sampler.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct ddpm_config {
+    char variance[ATH_TEXT_LEN];
+} ddpm_config;
+
+static const ath_option options[] = {
+    {.name = "variance",
+     .type = ATH_OPT_TEXT,
+     .offset = offsetof(ddpm_config, variance),
+     .dflt = "fixed_small",
+     .choices = "fixed_small|fixed_large",
+     .help = "fixed_small: the posterior's, best for few steps; fixed_large: beta"},
+};
+
+static ath_status run(ath_sample_job *job) {
+    const ddpm_config *config = job->config;
+    const bool large = strcmp(config->variance, "fixed_large") == 0;
+    const size_t len = job->n * job->dim;
+    double *x = job->x, *x0 = job->work, *z = x0 + len;
+    for (int i = 0; i < job->n_steps; i++) {
+        const ath_level s = job->level[i], t = job->level[i + 1];
+        ATH_TRY(ath_predict(job, x, s, x0));
+        const double ratio = s.alpha / t.alpha, beta = 1 - ratio * ratio;
+        const double noise_left = t.sigma * t.sigma / (s.sigma * s.sigma);
+        const double k_x0 = t.alpha * beta / (s.sigma * s.sigma), k_x = ratio * noise_left;
+        for (size_t k = 0; k < len; k++) x[k] = k_x0 * x0[k] + k_x * x[k];
+        if (t.sigma > 0) {
+            const double deviation = sqrt(large ? beta : beta * noise_left);
+            ATH_TRY(ath_draw_noise(job, z));
+            for (size_t k = 0; k < len; k++) x[k] += deviation * z[k];
+        }
+        ATH_TRY(ath_step_done(job, i, x0));
+    }
+    return ATH_OK;
+}
+
+const ath_sampler ath_sampler_ddpm = {
+    .name = "ddpm",
+    .summary = "ancestral sampling of the trained reverse process",
+    .paper = "arXiv:2006.11239",
+    .nfe_per_step = 1,
+    .n_work = 2,
+    .stochastic = true,
+    .options = options,
+    .n_options = 1,
+    .config_size = sizeof(ddpm_config),
+    .run = run,
+};

@@ -1,0 +1,32 @@
+/* athanor as a library: everything a program needs to open a model and draw images
+ * from it, or to train one. Each header below can also be included alone.
+ *
+ *     ath_err err;
+ *     ath_model *model;
+ *     ath_workers *workers;
+ *     if (ath_model_open(&model, "runs/mnist", &err) != ATH_OK) puts(err.text);
+ *     ath_workers_create(&workers, model, 0, ath_micro_batch(model->graph), ATH_FORWARD, &err);
+ *     ath_workers_use(workers, model->params);
+ *     ...ath_levels, ath_generate (model/generate.h), ath_grid_save (io/grid.h)
+ *
+ * Nothing here prints, exits or keeps global state. */
+#ifndef ATHANOR_H
+#define ATHANOR_H
+#include "base/status.h"
+#include "diffusion/level.h"
+#include "diffusion/net.h"
+#include "diffusion/prediction.h"
+#include "diffusion/sampler.h"
+#include "graph/graph.h"
+#include "graph/params.h"
+#include "graph/plan.h"
+#include "io/dataset.h"
+#include "io/grid.h"
+#include "io/safetensors.h"
+#include "model/denoiser.h"
+#include "model/generate.h"
+#include "model/model.h"
+#include "model/workers.h"
+#include "train/options.h"
+#include "train/trainer.h"
+#endif

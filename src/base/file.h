@@ -1,0 +1,42 @@
+/* Files as the rest of the library needs them: read whole (gzip or not), and
+ * written beside their place and renamed into it, so that a file that exists is
+ * complete and an old one is never damaged. Messages name the path. */
+#ifndef ATH_BASE_FILE_H
+#define ATH_BASE_FILE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/status.h"
+
+/* Reads all of `path` into *data (owned by the caller, free()), with a zero byte
+ * after the last that *size does not count. Fails with ATH_E_IO when it cannot be
+ * read, ATH_E_FORMAT when it holds more than `max` bytes, ATH_E_MEM. */
+ath_status ath_file_read(const char *path, size_t max, uint8_t **data, size_t *size, ath_err *err);
+/* The same, decompressing when the content is gzip; `max` limits the result. A
+ * truncated or damaged gzip stream is ATH_E_FORMAT. */
+ath_status ath_file_read_gz(const char *path, size_t max, uint8_t **data, size_t *size, ath_err *err);
+
+/* A file being written beside its place. */
+typedef struct ath_writer {
+    FILE *file;          /* write here with stdio; errors are found at commit */
+    char *path, *temp;   /* owned by the writer                               */
+} ath_writer;
+
+ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err);
+/* Flushes, syncs, renames into place. After an error nothing is left behind and
+ * what stood at `path` before is untouched. Closes the writer in either case. */
+ath_status ath_writer_commit(ath_writer *w, ath_err *err);
+/* Throws the unfinished file away. Accepts a zeroed writer. */
+void ath_writer_abort(ath_writer *w);
+
+/* open + write + commit */
+ath_status ath_file_write(const char *path, const void *data, size_t size, ath_err *err);
+
+bool ath_path_exists(const char *path);
+bool ath_path_is_dir(const char *path);
+/* Creates the folder and its parents; fine when it is there already. */
+ath_status ath_make_dirs(const char *path, ath_err *err);
+/* "<a>/<b>" in malloc'ed memory, NULL when out of memory. */
+char *ath_path_join(const char *a, const char *b);
+
+#endif

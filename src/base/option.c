@@ -1,0 +1,211 @@
+/* Option tables: see option.h. */
+#include "base/option.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool ath_parse_double(const char *text, double *out) {
+    char *end;
+    errno = 0;
+    const double value = strtod(text, &end);
+    if (end == text || *end || errno == ERANGE || !isfinite(value)) return false;
+    *out = value;
+    return true;
+}
+
+bool ath_parse_int64(const char *text, int64_t *out) {
+    char *end;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno == ERANGE) return false;
+    *out = value;
+    return true;
+}
+
+const ath_option *ath_options_find(const ath_option *table, int n, const char *key) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(table[i].name, key) == 0) return &table[i];
+    return NULL;
+}
+
+static int min3(int a, int b, int c) {
+    const int m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Levenshtein's distance of two short names; long ones are simply far. */
+static int edit_distance(const char *a, const char *b) {
+    enum { MOST = 64 };
+    const int la = (int)strlen(a), lb = (int)strlen(b);
+    if (la >= MOST || lb >= MOST) return MOST;
+    int row[MOST + 1];
+    for (int j = 0; j <= lb; j++) row[j] = j;
+    for (int i = 1; i <= la; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= lb; j++) {
+            const int up = row[j];
+            row[j] = min3(up + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = up;
+        }
+    }
+    return row[lb];
+}
+
+const char *ath_nearest_name(const char *name, const char *const *names, int n) {
+    const char *best = NULL;
+    int distance = (int)strlen(name) / 2 + 1;
+    for (int i = 0; i < n; i++) {
+        const int d = edit_distance(name, names[i]);
+        if (d < distance) {
+            distance = d;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+static bool in_range(const ath_option *o, double value) {
+    return (o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max);
+}
+
+static ath_status wrong_range(const ath_option *o, const char *value, ath_err *err) {
+    return ath_fail(err, ATH_E_ARG, "%s: %s is out of range, expected %g to %g", o->name, value, o->min, o->max);
+}
+
+static ath_status set_ints(const ath_option *o, ath_ints *out, const char *value, ath_err *err) {
+    *out = (ath_ints){.n = 0};
+    const char *at = value;
+    if (!*at || strcmp(at, "none") == 0) return ATH_OK;
+    for (;;) {
+        char *end;
+        const long v = strtol(at, &end, 10);
+        if (end == at || (*end && *end != ',' && *end != '/') || v < INT32_MIN || v > INT32_MAX || out->n == ATH_MAX_INTS)
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a list of at most %d whole numbers, such as 1,2,2", o->name,
+                            value, ATH_MAX_INTS);
+        if (!in_range(o, (double)v)) return wrong_range(o, value, err);
+        out->v[out->n++] = (int)v;
+        if (!*end) return ATH_OK;
+        at = end + 1;
+    }
+}
+
+static bool is_choice(const char *choices, const char *value) {
+    const size_t len = strlen(value);
+    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (strncmp(at, value, len) == 0 && (at[len] == '|' || at[len] == 0) && len) return true;
+    return false;
+}
+
+static ath_status set_text(const ath_option *o, char *out, const char *value, ath_err *err) {
+    if (strlen(value) >= ATH_TEXT_LEN)
+        return ath_fail(err, ATH_E_ARG, "%s: longer than %d characters", o->name, ATH_TEXT_LEN - 1);
+    if (o->choices && !is_choice(o->choices, value))
+        return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not known, expected %s", o->name, value, o->choices);
+    strcpy(out, value);
+    return ATH_OK;
+}
+
+static ath_status set_value(const ath_option *o, void *config, const char *value, ath_err *err) {
+    void *field = (char *)config + o->offset;
+    int64_t whole;
+    double real;
+    switch (o->type) {
+    case ATH_OPT_INT:
+        if (!ath_parse_int64(value, &whole) || whole < INT32_MIN || whole > INT32_MAX)
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a whole number", o->name, value);
+        if (!in_range(o, (double)whole)) return wrong_range(o, value, err);
+        *(int *)field = (int)whole;
+        return ATH_OK;
+    case ATH_OPT_INT64:
+        if (!ath_parse_int64(value, &whole))
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a whole number", o->name, value);
+        if (!in_range(o, (double)whole)) return wrong_range(o, value, err);
+        *(int64_t *)field = whole;
+        return ATH_OK;
+    case ATH_OPT_FLOAT:
+        if (!ath_parse_double(value, &real)) return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a number", o->name, value);
+        if (!in_range(o, real)) return wrong_range(o, value, err);
+        *(double *)field = real;
+        return ATH_OK;
+    case ATH_OPT_BOOL:
+        if (strcmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcmp(value, "yes") == 0)
+            *(bool *)field = true;
+        else if (strcmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcmp(value, "no") == 0)
+            *(bool *)field = false;
+        else
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is neither true nor false", o->name, value);
+        return ATH_OK;
+    case ATH_OPT_INTS: return set_ints(o, field, value, err);
+    case ATH_OPT_TEXT:
+    case ATH_OPT_WORDS: return set_text(o, field, value, err);
+    }
+    return ath_fail(err, ATH_E_ARG, "%s: an option of no known type", o->name);
+}
+
+void ath_options_default(const ath_option *table, int n, void *config) {
+    for (int i = 0; i < n; i++) {
+        void *field = (char *)config + table[i].offset;
+        if (table[i].dflt)
+            (void)set_value(&table[i], config, table[i].dflt, NULL);
+        else if (table[i].type == ATH_OPT_INTS)
+            *(ath_ints *)field = (ath_ints){.n = -1};
+        else if (table[i].type == ATH_OPT_TEXT || table[i].type == ATH_OPT_WORDS)
+            *(char *)field = 0;
+    }
+}
+
+ath_status ath_options_set(const ath_option *table, int n, void *config, const char *key, const char *value,
+                           ath_err *err) {
+    const ath_option *o = ath_options_find(table, n, key);
+    if (o) return set_value(o, config, value, err);
+    if (n == 0) return ath_fail(err, ATH_E_ARG, "%s: no such option; there are none here", key);
+    const char *names[128] = {NULL};
+    const int count = n < 128 ? n : 128;
+    for (int i = 0; i < count; i++) names[i] = table[i].name;
+    const char *near = ath_nearest_name(key, names, count);
+    if (near) return ath_fail(err, ATH_E_ARG, "%s: no such option; did you mean %s?", key, near);
+    return ath_fail(err, ATH_E_ARG, "%s: no such option", key);
+}
+
+ath_status ath_options_parse(const ath_option *table, int n, void *config, const char *text, ath_err *err) {
+    while (*text) {
+        char pair[2 * ATH_TEXT_LEN];
+        const char *comma = strchr(text, ',');
+        const size_t len = comma ? (size_t)(comma - text) : strlen(text);
+        if (len >= sizeof pair) return ath_fail(err, ATH_E_ARG, "\"%s\": too long", text);
+        memcpy(pair, text, len);
+        pair[len] = 0;
+        char *equals = strchr(pair, '=');
+        if (!equals) return ath_fail(err, ATH_E_ARG, "\"%s\": expected key=value", pair);
+        *equals = 0;
+        ATH_TRY(ath_options_set(table, n, config, pair, equals + 1, err));
+        text += comma ? len + 1 : len;
+    }
+    return ATH_OK;
+}
+
+void ath_options_format(const ath_option *o, const void *config, char *text, size_t room) {
+    const void *field = (const char *)config + o->offset;
+    switch (o->type) {
+    case ATH_OPT_INT: snprintf(text, room, "%d", *(const int *)field); return;
+    case ATH_OPT_INT64: snprintf(text, room, "%" PRId64, *(const int64_t *)field); return;
+    case ATH_OPT_FLOAT: snprintf(text, room, "%.15g", *(const double *)field); return;
+    case ATH_OPT_BOOL: snprintf(text, room, "%s", *(const bool *)field ? "true" : "false"); return;
+    case ATH_OPT_TEXT:
+    case ATH_OPT_WORDS: snprintf(text, room, "%s", (const char *)field); return;
+    case ATH_OPT_INTS: break;
+    }
+    const ath_ints *list = field;
+    size_t used = 0;
+    if (room) text[0] = 0;
+    if (list->n == 0) snprintf(text, room, "none");
+    for (int i = 0; i < list->n && used < room; i++) {
+        const int more = snprintf(text + used, room - used, "%s%d", i ? "," : "", list->v[i]);
+        if (more < 0) return;
+        used += (size_t)more;
+    }
+}

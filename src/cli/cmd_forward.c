@@ -1,0 +1,201 @@
+/* athanor forward: one network evaluation, and its gradients, from and to files. The
+ * network is checked against others by this. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "io/safetensors.h"
+#include "model/workers.h"
+
+typedef struct options {
+    char input[ATH_TEXT_LEN], output[ATH_TEXT_LEN], gradients[ATH_TEXT_LEN];
+    int threads;
+} options;
+
+#define FIELD(key) .name = #key, .offset = offsetof(options, key)
+static const ath_option table[] = {
+    {FIELD(input), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "safetensors with x [N,C,H,W], timesteps [N], and where needed class_labels [N], cotangent [N,C,H,W]"},
+    {FIELD(output), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "gets y [N,C,H,W], F32"},
+    {FIELD(gradients), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "gets the gradients of sum(y cotangent): of every parameter under its name, and of x"},
+    {FIELD(threads), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N", .help = "workers; 0: all cores"},
+};
+enum { N_TABLE = sizeof table / sizeof *table };
+
+static void print_help(void) {
+    printf("usage: athanor forward RUN --input IN.safetensors --output OUT.safetensors [--gradients GRAD.safetensors]\n\n"
+           "Evaluates the network of a run (or of any directory with a diffusers UNet2DModel) once.\n\n");
+    cli_print_options(table, N_TABLE);
+}
+
+typedef struct work {
+    options o;
+    ath_model *model;
+    ath_workers *workers;
+    ath_grad_sum *sum;
+    int n;
+    size_t dim;
+    float *x, *t, *label, *cotangent, *y, *dx; /* (n, image) in NHWC, (n) */
+    float *grad;                               /* (n_params) */
+} work;
+
+static void work_free(work *w) {
+    ath_grad_sum_destroy(w->sum);
+    ath_workers_destroy(w->workers);
+    ath_model_destroy(w->model);
+    float *all[] = {w->x, w->t, w->label, w->cotangent, w->y, w->dx, w->grad};
+    for (int i = 0; i < 7; i++) free(all[i]);
+}
+
+static ath_status read_tensor(const work *w, const ath_safetensors *file, const char *name, bool images, float **out,
+                              ath_err *err) {
+    const char *path = w->o.input;
+    const ath_array *a = ath_safetensors_find(file, name);
+    const ath_shape s = w->model->image;
+    if (!a) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, name);
+    const size_t len = (size_t)w->n * (images ? w->dim : 1);
+    const bool fits = images ? a->n_dim == 4 && a->dim[0] == w->n && a->dim[1] == s.c && a->dim[2] == s.h && a->dim[3] == s.w
+                             : a->n_dim == 1 && a->dim[0] == w->n;
+    if (!fits && images)
+        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d,%d,%d,%d]", path, name, w->n, s.c, s.h, s.w);
+    if (!fits) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d]", path, name, w->n);
+    double *raw = malloc((len + 1) * sizeof *raw), *turned = malloc((len + 1) * sizeof *turned);
+    *out = malloc((len + 1) * sizeof **out);
+    if (raw && turned && *out) {
+        ath_array_to_f64(a, raw);
+        if (images) cli_nchw_to_nhwc((size_t)w->n, s, raw, turned);
+        for (size_t i = 0; i < len; i++) (*out)[i] = (float)(images ? turned : raw)[i];
+    }
+    const bool ok = raw && turned && *out;
+    free(raw);
+    free(turned);
+    return ok ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+}
+
+static ath_status read_input(work *w, ath_err *err) {
+    ath_safetensors *file;
+    ATH_TRY(ath_safetensors_open(&file, w->o.input, err));
+    const ath_array *x = ath_safetensors_find(file, "x");
+    ath_status status = ATH_OK;
+    if (!x || x->n_dim != 4 || x->dim[0] < 1 || x->dim[0] > 1 << 20)
+        status = ath_fail(err, ATH_E_FORMAT, "%s: expected a tensor \"x\" of shape [N,C,H,W]", w->o.input);
+    else
+        w->n = (int)x->dim[0];
+    if (status == ATH_OK) status = read_tensor(w, file, "x", true, &w->x, err);
+    if (status == ATH_OK) status = read_tensor(w, file, "timesteps", false, &w->t, err);
+    if (status == ATH_OK && w->model->classes) status = read_tensor(w, file, "class_labels", false, &w->label, err);
+    if (status == ATH_OK && *w->o.gradients) status = read_tensor(w, file, "cotangent", true, &w->cotangent, err);
+    ath_safetensors_close(file);
+    for (int i = 0; status == ATH_OK && w->label && i < w->n; i++)
+        if (!(w->label[i] >= 0 && w->label[i] < (float)w->model->classes))
+            status = ath_fail(err, ATH_E_FORMAT, "%s: class_labels %d is not from 0 to %d", w->o.input, i, w->model->classes - 1);
+    return status;
+}
+
+static void micro_batch(void *self, int worker, ath_plan *plan, ath_run *run, int first, int index) {
+    (void)worker;
+    work *w = self;
+    const ath_model *m = w->model;
+    const size_t at = (size_t)first * w->dim, n = (size_t)run->n;
+    memcpy(ath_plan_value(plan, m->x), w->x + at, n * w->dim * sizeof(float));
+    memcpy(ath_plan_value(plan, m->t), w->t + first, n * sizeof(float));
+    if (w->label) memcpy(ath_plan_value(plan, m->label), w->label + first, n * sizeof(float));
+    float *scales = ath_plan_value(plan, m->skip_scales);
+    for (size_t i = 0; i < n * (size_t)m->skips; i++) scales[i] = 1;
+    ath_plan_forward(plan, run);
+    memcpy(w->y + at, ath_plan_value(plan, m->output), n * w->dim * sizeof(float));
+    if (!w->cotangent) return;
+    memcpy(ath_plan_grad(plan, m->output), w->cotangent + at, n * w->dim * sizeof(float));
+    ath_plan_vjp(plan, run, w->sum, index);
+    const float *dx = ath_plan_grad(plan, m->x);
+    if (dx) memcpy(w->dx + at, dx, n * w->dim * sizeof(float));
+}
+
+static ath_status evaluate(work *w, ath_err *err) {
+    const bool gradients = w->cotangent != NULL;
+    const size_t len = (size_t)w->n * w->dim;
+    w->y = malloc((len + 1) * sizeof *w->y);
+    w->dx = calloc(len + 1, sizeof *w->dx);
+    w->grad = calloc(w->model->n_params + 1, sizeof *w->grad);
+    if (!w->y || !w->dx || !w->grad) return ath_fail(err, ATH_E_MEM, "out of memory");
+    ATH_TRY(ath_workers_create(&w->workers, w->model, w->o.threads, ath_micro_batch(w->model->graph),
+                               gradients ? ATH_GRAD_PARAMS | ATH_GRAD_INPUTS : ATH_FORWARD, err));
+    if (gradients) {
+        ATH_TRY(ath_grad_sum_create(&w->sum, w->model->graph, err));
+        ath_grad_sum_begin(w->sum, w->grad);
+    }
+    ath_workers_use(w->workers, w->model->params);
+    ath_workers_run(w->workers, w->n, micro_batch, w);
+    return ATH_OK;
+}
+
+/* (n, image) in NHWC as a tensor of the file; *buffer is the caller's to free. */
+static ath_status images_tensor(const work *w, const char *name, const float *x, ath_array *out, float **buffer, ath_err *err) {
+    const size_t len = (size_t)w->n * w->dim;
+    const ath_shape s = w->model->image;
+    double *a = calloc(len + 1, sizeof *a), *b = malloc((len + 1) * sizeof *b);
+    *buffer = malloc((len + 1) * sizeof **buffer);
+    if (a && b && *buffer) {
+        for (size_t i = 0; i < len; i++) a[i] = (double)x[i];
+        cli_nhwc_to_nchw((size_t)w->n, s, a, b);
+        for (size_t i = 0; i < len; i++) (*buffer)[i] = (float)b[i];
+    }
+    const bool ok = a && b && *buffer;
+    free(a);
+    free(b);
+    *out = (ath_array){.name = name, .dtype = ATH_F32, .n_dim = 4, .dim = {w->n, s.c, s.h, s.w}, .data = *buffer};
+    return ok ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory");
+}
+
+static ath_status write_gradients(const work *w, ath_err *err) {
+    const int n = ath_param_count(w->model->graph);
+    ath_array *array = calloc((size_t)n + 1, sizeof *array);
+    float *disk = malloc((w->model->n_params + 1) * sizeof *disk), *dx = NULL;
+    ath_status status = array && disk ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", w->o.gradients);
+    for (int i = 0; i < n && status == ATH_OK; i++) {
+        const ath_param *p = ath_param_at(w->model->graph, i);
+        ath_param_to_disk(p, w->grad + p->offset, disk + p->offset);
+        array[i] = (ath_array){.name = p->name, .dtype = ATH_F32, .n_dim = p->n_dim, .data = disk + p->offset};
+        memcpy(array[i].dim, p->dim, sizeof p->dim);
+    }
+    if (status == ATH_OK) status = images_tensor(w, "x", w->dx, &array[n], &dx, err);
+    if (status == ATH_OK) status = ath_safetensors_save(w->o.gradients, array, n + 1, NULL, 0, err);
+    free(array);
+    free(disk);
+    free(dx);
+    return status;
+}
+
+static ath_status work_on(work *w, const char *path, ath_err *err) {
+    if (!*w->o.input) return ath_fail(err, ATH_E_ARG, "--input: say which file holds x and timesteps");
+    if (!*w->o.output && !*w->o.gradients) return ath_fail(err, ATH_E_ARG, "--output: say where y goes");
+    ATH_TRY(ath_model_open(&w->model, path, err));
+    w->dim = (size_t)w->model->image.h * (size_t)w->model->image.w * (size_t)w->model->image.c;
+    ATH_TRY(read_input(w, err));
+    ATH_TRY(evaluate(w, err));
+    if (*w->o.output) {
+        ath_array y;
+        float *buffer = NULL;
+        ath_status status = images_tensor(w, "y", w->y, &y, &buffer, err);
+        if (status == ATH_OK) status = ath_safetensors_save(w->o.output, &y, 1, NULL, 0, err);
+        free(buffer);
+        ATH_TRY(status);
+    }
+    return *w->o.gradients ? write_gradients(w, err) : ATH_OK;
+}
+
+static int run(int argc, char **argv) {
+    ath_err err = {0};
+    cli_line line;
+    work w = {0};
+    ath_status status = cli_parse(argc, argv, table, N_TABLE, &w.o, 1, &line, &err);
+    if (status == ATH_OK && line.help) {
+        print_help();
+        return CLI_OK;
+    }
+    if (status == ATH_OK && line.n_arguments == 0) status = ath_fail(&err, ATH_E_ARG, "RUN: say which directory; see --help");
+    if (status == ATH_OK) status = work_on(&w, line.argument[0], &err);
+    work_free(&w);
+    return status == ATH_OK ? CLI_OK : cli_fail("forward", status, &err);
+}
+
+const cli_command cli_forward = {"forward", "one network evaluation from and to .safetensors, with gradients", run};

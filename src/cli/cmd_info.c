@@ -1,0 +1,181 @@
+/* athanor info: what a run, a safetensors file or a data set holds. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "cli/cli.h"
+#include "io/dataset.h"
+#include "io/grid.h"
+#include "io/safetensors.h"
+#include "model/json.h"
+#include "model/workers.h"
+
+typedef struct options {
+    bool json;
+    char out[ATH_TEXT_LEN];
+} options;
+
+static const ath_option table[] = {
+    {.name = "json", .offset = offsetof(options, json), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print one JSON object"},
+    {.name = "out", .offset = offsetof(options, out), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.png", .help = "of a data set: write a grid of its first images (also -o)"},
+};
+enum { N_TABLE = 2 };
+
+static void print_help(void) {
+    printf("usage: athanor info PATH [--json] [-o grid.png]\n\n"
+           "PATH is a run directory, a .safetensors file, or a data set.\n\n");
+    cli_print_options(table, N_TABLE);
+}
+
+/* Prints "key: value" lines of an object, values as JSON; or the object itself. Takes it over. */
+static void show(json_t *object, bool as_json) {
+    if (as_json) {
+        char *text = json_dumps(object, JSON_PRESERVE_ORDER);
+        if (text) puts(text);
+        free(text);
+    } else {
+        const char *key;
+        json_t *value;
+        json_object_foreach(object, key, value) {
+            char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+            printf("%-24s %s\n", key, json_is_string(value) ? json_string_value(value) : text ? text : "");
+            free(text);
+        }
+    }
+    json_decref(object);
+}
+
+static json_t *shape_of(int n_dim, const int64_t *dim) {
+    json_t *list = json_array();
+    for (int i = 0; i < n_dim; i++) json_array_append_new(list, json_integer(dim[i]));
+    return list;
+}
+
+static ath_status info_run(const char *path, bool as_json, ath_err *err) {
+    ath_model *m;
+    ATH_TRY(ath_model_open(&m, path, err));
+    json_t *o = json_object();
+    json_object_set_new(o, "kind", json_string("model"));
+    json_object_set_new(o, "net", json_string(m->net->name));
+    json_object_set_new(o, "parameters", json_integer((json_int_t)m->n_params));
+    json_object_set_new(o, "image", json_pack("[i,i,i]", m->image.w, m->image.h, m->image.c));
+    json_object_set_new(o, "classes", json_integer(m->null_class >= 0 ? m->null_class : m->classes));
+    json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(m->prediction)));
+    json_object_set_new(o, "schedule", json_string(m->schedule.kind ? m->schedule.kind->name : "given betas"));
+    json_object_set_new(o, "timesteps", json_integer(m->schedule.timesteps));
+    json_object_set_new(o, "forward_gflop_per_image", json_real(ath_graph_flops(m->graph) / 1e9));
+    json_object_set_new(o, "micro_batch", json_integer(ath_micro_batch(m->graph)));
+    ath_options_to_json(m->net->options, m->net->n_options, m->config, o);
+    char *state = ath_path_join(path, "training_state.safetensors");
+    ath_safetensors *file = NULL;
+    if (state && ath_path_exists(state) && ath_safetensors_open(&file, state, NULL) == ATH_OK) {
+        static const char *const keys[] = {"step", "updates", "skipped", "loss_ema", "seconds"};
+        for (int i = 0; i < 5; i++) {
+            double value;
+            const char *text = ath_safetensors_meta(file, keys[i]);
+            if (text && ath_parse_double(text, &value))
+                json_object_set_new(o, keys[i], i < 3 ? json_integer((json_int_t)value) : json_real(value));
+        }
+    }
+    ath_safetensors_close(file);
+    free(state);
+    show(o, as_json);
+    ath_model_destroy(m);
+    return ATH_OK;
+}
+
+static ath_status info_safetensors(const char *path, bool as_json, ath_err *err) {
+    ath_safetensors *file;
+    ATH_TRY(ath_safetensors_open(&file, path, err));
+    json_t *o = json_object(), *tensors = json_object();
+    int64_t numbers = 0;
+    for (int i = 0; i < ath_safetensors_count(file); i++) {
+        const ath_array *a = ath_safetensors_at(file, i);
+        numbers += ath_array_len(a);
+        json_object_set_new(tensors, a->name, json_pack("{s:s, s:o}", "dtype", ath_dtype_name(a->dtype), "shape", shape_of(a->n_dim, a->dim)));
+    }
+    json_object_set_new(o, "kind", json_string("safetensors"));
+    json_object_set_new(o, "tensors", json_integer(ath_safetensors_count(file)));
+    json_object_set_new(o, "numbers", json_integer(numbers));
+    if (as_json)
+        json_object_set(o, "shapes", tensors);
+    else
+        json_object_update(o, tensors);
+    json_decref(tensors);
+    show(o, as_json);
+    ath_safetensors_close(file);
+    return ATH_OK;
+}
+
+static ath_status write_grid(const ath_dataset *d, const char *path, ath_err *err) {
+    const int n = d->n < 100 ? d->n : 100, cols = (int)ceil(sqrt(n));
+    const size_t dim = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    float *x = malloc((size_t)n * dim * sizeof *x);
+    if (!x) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    for (int i = 0; i < n; i++) ath_dataset_image(d, i, false, x + (size_t)i * dim);
+    const ath_status status = ath_grid_save(path, x, n, d->h, d->w, d->c, cols, (n + cols - 1) / cols, NULL, 0, err);
+    free(x);
+    return status;
+}
+
+static ath_status info_dataset(const char *path, const options *o, ath_err *err) {
+    ath_dataset d;
+    ATH_TRY(ath_dataset_open(&d, path, NULL, err));
+    const size_t len = (size_t)d.n * (size_t)d.h * (size_t)d.w * (size_t)d.c;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < len; i++) {
+        const double v = d.pixel[i] / 127.5 - 1;
+        sum += v;
+        squares += v * v;
+    }
+    const double mean = sum / (double)len;
+    ath_status status = *o->out ? write_grid(&d, o->out, err) : ATH_OK;
+    if (status == ATH_OK) {
+        json_t *facts = json_object();
+        json_object_set_new(facts, "kind", json_string("dataset"));
+        json_object_set_new(facts, "format", json_string(d.format));
+        json_object_set_new(facts, "images", json_integer(d.n));
+        json_object_set_new(facts, "image", json_pack("[i,i,i]", d.w, d.h, d.c));
+        json_object_set_new(facts, "classes", json_integer(d.n_class));
+        json_t *names = json_array();
+        for (int i = 0; i < d.n_class && i < 100; i++) json_array_append_new(names, json_string(d.class_name[i]));
+        json_object_set_new(facts, "class_names", names);
+        json_object_set_new(facts, "mean", json_real(mean));
+        json_object_set_new(facts, "std", json_real(sqrt(fmax(0, squares / (double)len - mean * mean))));
+        show(facts, o->json);
+    }
+    ath_dataset_close(&d);
+    return status;
+}
+
+static bool holds(const char *folder, const char *name) {
+    char *path = ath_path_join(folder, name);
+    const bool found = path && ath_path_exists(path);
+    free(path);
+    return found;
+}
+
+static int run(int argc, char **argv) {
+    ath_err err = {0};
+    cli_line line;
+    options o;
+    ath_status status = cli_parse(argc, argv, table, N_TABLE, &o, 1, &line, &err);
+    if (status == ATH_OK && line.help) {
+        print_help();
+        return CLI_OK;
+    }
+    if (status == ATH_OK && line.n_arguments == 0) status = ath_fail(&err, ATH_E_ARG, "PATH: say what to describe; see --help");
+    if (status != ATH_OK) return cli_fail("info", status, &err);
+    const char *path = line.argument[0];
+    const size_t len = strlen(path);
+    if (holds(path, "model_index.json") || holds(path, "unet/config.json") || holds(path, "config.json"))
+        status = info_run(path, o.json, &err);
+    else if (len > 12 && strcmp(path + len - 12, ".safetensors") == 0)
+        status = info_safetensors(path, o.json, &err);
+    else
+        status = info_dataset(path, &o, &err);
+    return status == ATH_OK ? CLI_OK : cli_fail("info", status, &err);
+}
+
+const cli_command cli_info = {"info", "describe a run, a checkpoint or a dataset", run};

@@ -1,0 +1,42 @@
+/* What the network's output F stands for, and the way to and from it: the only place
+ * that knows. Samplers see x0, losses see a target. */
+#ifndef ATH_DIFFUSION_PREDICTION_H
+#define ATH_DIFFUSION_PREDICTION_H
+#include <stddef.h>
+#include "diffusion/level.h"
+
+typedef enum ath_prediction {
+    ATH_EPSILON, /* F = eps                                          Ho et al. 2020, arXiv:2006.11239       */
+    ATH_SAMPLE,  /* F = x_0                                                                                 */
+    ATH_V,       /* F = alpha eps - sigma x_0                        Salimans & Ho 2022, arXiv:2202.00512   */
+    ATH_SCORE    /* F = grad log p(x_t | x_0) = -eps / sigma         Vincent 2011; Song et al. 2021         */
+} ath_prediction;
+
+/* Names as in scheduler_config.json: epsilon, sample, v_prediction, score. */
+const char *ath_prediction_name(ath_prediction p);
+const char *ath_prediction_summary(ath_prediction p);
+int ath_prediction_count(void);
+ath_status ath_prediction_parse(const char *name, ath_prediction *out, ath_err *err);
+
+/* x0 = k_x x + k_f F at this level. */
+typedef struct ath_to_x0 {
+    double k_x, k_f;
+} ath_to_x0;
+ath_to_x0 ath_prediction_to_x0(ath_prediction p, ath_level at);
+
+/* The regression target F for one image: n floats each. */
+void ath_prediction_target(ath_prediction p, ath_level at, size_t n, const float *x0, const float *eps, float *target);
+
+/* How much each noise level counts. All are weights on ||F - target||^2 of the given
+ * prediction; `uniform` on a score means sigma^2, which makes it the epsilon loss
+ * (Song & Ermon 2019, arXiv:1907.05600). */
+typedef enum ath_loss_weight {
+    ATH_WEIGHT_UNIFORM,
+    ATH_WEIGHT_MIN_SNR, /* min(SNR, 5) as a weight on x0: Hang et al. 2023, arXiv:2303.09556 */
+    ATH_WEIGHT_P2       /* 1/(1 + SNR) on the epsilon loss: Choi et al. 2022, arXiv:2204.00227, k = gamma = 1 */
+} ath_loss_weight;
+const char *ath_loss_weight_name(ath_loss_weight w);
+ath_status ath_loss_weight_parse(const char *name, ath_loss_weight *out, ath_err *err);
+double ath_loss_weight_at(ath_loss_weight w, ath_prediction p, ath_level at);
+
+#endif

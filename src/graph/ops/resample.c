@@ -1,0 +1,69 @@
+/* Nearest-neighbour upsampling by two and the mean of 2x2 blocks: each is the other's
+ * adjoint up to a factor of four. Reshape, which moves no number, is here too. */
+#include "graph/op.h"
+#include "graph/ops/elementwise.h"
+
+/* big (n,2h,2w,c) = factor * small (n,h,w,c), each value four times; or += */
+static void spread(int n, ath_shape small, float factor, const float *x, float *y, bool acc) {
+    const size_t c = (size_t)small.c, w = (size_t)small.w, rows = (size_t)n * (size_t)small.h;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < w; i++)
+            for (size_t k = 0; k < 4; k++)
+                ath_scaled_copy(c, factor, x + (r * w + i) * c,
+                                y + ((2 * r + k / 2) * 2 * w + 2 * i + k % 2) * c, acc);
+}
+
+/* small (n,h,w,c) = factor * the sum of four values of big (n,2h,2w,c); or += */
+static void gather(int n, ath_shape small, float factor, const float *x, float *y, bool acc) {
+    const size_t c = (size_t)small.c, w = (size_t)small.w, rows = (size_t)n * (size_t)small.h;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < w; i++) {
+            const float *a = x + (2 * r * 2 * w + 2 * i) * c, *b = a + 2 * w * c;
+            float *out = y + (r * w + i) * c;
+            for (size_t j = 0; j < c; j++)
+                out[j] = (acc ? out[j] : 0) + factor * ((a[j] + a[c + j]) + (b[j] + b[c + j]));
+        }
+}
+
+static void upsample_forward(const ath_call *c) { spread(c->n, c->xs[0], 1, c->x[0], c->y, false); }
+static void upsample_vjp(const ath_call *c) { gather(c->n, c->xs[0], 1, c->dy, c->dx[0], c->acc[0]); }
+static void pool_forward(const ath_call *c) { gather(c->n, c->ys, 0.25f, c->x[0], c->y, false); }
+static void pool_vjp(const ath_call *c) { spread(c->n, c->ys, 0.25f, c->dy, c->dx[0], c->acc[0]); }
+static void reshape_forward(const ath_call *c) {
+    if (c->y != c->x[0]) memcpy(c->y, c->x[0], (size_t)c->n * ath_shape_len(c->ys) * sizeof(float));
+}
+static void reshape_vjp(const ath_call *c) {
+    ath_scaled_copy((size_t)c->n * ath_shape_len(c->ys), 1, c->dy, c->dx[0], c->acc[0]);
+}
+
+static const ath_op upsample2 = {.name = "upsample2", .forward = upsample_forward, .vjp = upsample_vjp};
+static const ath_op avg_pool2 = {.name = "avg_pool2", .forward = pool_forward, .vjp = pool_vjp};
+static const ath_op reshape = {.name = "reshape", .forward = reshape_forward, .vjp = reshape_vjp, .in_place = true};
+
+static const ath_tensor none = {0};
+
+ath_tensor ath_upsample2(ath_graph *g, ath_tensor x) {
+    if (!x.id) return none;
+    const ath_shape s = ath_shape_of(g, x);
+    return ath_node_tensor(g, ath_node_add(g, &upsample2, "upsample2", (ath_shape){2 * s.h, 2 * s.w, s.c}, x, none, none));
+}
+
+ath_tensor ath_avg_pool2(ath_graph *g, ath_tensor x) {
+    if (!x.id) return none;
+    const ath_shape s = ath_shape_of(g, x);
+    if (s.h % 2 || s.w % 2) {
+        ath_graph_fail(g, "avg_pool2: an image of %dx%d cannot be halved", s.h, s.w);
+        return none;
+    }
+    return ath_node_tensor(g, ath_node_add(g, &avg_pool2, "avg_pool2", (ath_shape){s.h / 2, s.w / 2, s.c}, x, none, none));
+}
+
+ath_tensor ath_reshape(ath_graph *g, ath_tensor x, ath_shape s) {
+    if (!x.id) return none;
+    const ath_shape from = ath_shape_of(g, x);
+    if (ath_shape_len(from) != ath_shape_len(s)) {
+        ath_graph_fail(g, "reshape: (%d,%d,%d) to (%d,%d,%d)", from.h, from.w, from.c, s.h, s.w, s.c);
+        return none;
+    }
+    return ath_node_tensor(g, ath_node_add(g, &reshape, "reshape", s, x, none, none));
+}

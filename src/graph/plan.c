@@ -1,0 +1,376 @@
+/* Compiles a graph into a schedule with planned memory, and runs it: see plan.h. */
+#define _POSIX_C_SOURCE 200809L
+#include "graph/plan.h"
+#include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "graph/memory.h"
+#include "graph/op.h"
+
+enum { NO_BUFFER = -1, ARENA_ALIGN = 64 };
+static const size_t not_packed = SIZE_MAX;
+
+/* What the plan decided about one operation. */
+typedef struct node_plan {
+    bool reaches_output;              /* its value counts                      */
+    bool needs_grad;                  /* somebody wants what flows through it  */
+    bool has_vjp;                     /* its vjp is scheduled                  */
+    bool acc[ATH_MAX_IN];             /* its vjp adds to dx[j], does not write */
+    int value, grad, aux, forward_scratch, vjp_scratch, dparam; /* buffers */
+    size_t packed_forward, packed_vjp;                          /* offsets */
+} node_plan;
+
+struct ath_plan {
+    const ath_graph *g;
+    const ath_kernels *k;
+    int n, n_node, n_buffer;
+    unsigned want;
+    node_plan *node;
+    ath_buffer *buffer;
+    float *arena;
+    size_t arena_floats, packed_floats;
+};
+
+static int forward_step(int i) { return i; }
+static int vjp_step(const ath_plan *p, int i) { return 2 * p->n_node - i; }
+
+static int add_buffer(ath_plan *p, size_t size, int first, int last) {
+    if (size == 0) return NO_BUFFER;
+    p->buffer[p->n_buffer] = (ath_buffer){.size = size, .first = first, .last = last};
+    return p->n_buffer++;
+}
+
+static void extend(ath_plan *p, int buffer, int step) {
+    if (buffer == NO_BUFFER) return;
+    ath_buffer *b = &p->buffer[buffer];
+    if (step > b->last) b->last = step;
+    if (step < b->first) b->first = step;
+}
+
+static bool is_input(const ath_node *node) { return node->op->forward == NULL; }
+
+/* Who needs a gradient, whose vjp runs, and which edges add rather than write. */
+static void trace_gradients(ath_plan *p) {
+    for (int i = 0; i < p->n_node; i++) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        node_plan *np = &p->node[i];
+        if (is_input(node))
+            np->needs_grad = (p->want & ATH_GRAD_INPUTS) && node->at.input.differentiable;
+        else if (node->op->vjp) {
+            np->needs_grad = (p->want & ATH_GRAD_PARAMS) && node->weight >= 0;
+            for (int j = 0; j < ATH_MAX_IN; j++)
+                if (node->x[j] && p->node[node->x[j] - 1].needs_grad) np->needs_grad = true;
+        }
+    }
+    p->node[ath_graph_output(p->g).id - 1].reaches_output = true;
+    for (int i = p->n_node - 1; i >= 0; i--) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        node_plan *np = &p->node[i];
+        if (!np->reaches_output) continue;
+        np->has_vjp = np->needs_grad && !is_input(node);
+        for (int j = 0; j < ATH_MAX_IN; j++)
+            if (node->x[j]) p->node[node->x[j] - 1].reaches_output = true;
+    }
+}
+
+/* Buffers for everything, with the steps between which each must stand. */
+static void find_lifetimes(ath_plan *p) {
+    const size_t n = (size_t)p->n;
+    const int output = ath_graph_output(p->g).id - 1, hand_over = p->n_node;
+    for (int i = 0; i < p->n_node; i++) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_op *op = node->op;
+        node_plan *np = &p->node[i];
+        np->value = np->grad = np->aux = np->forward_scratch = np->vjp_scratch = np->dparam = NO_BUFFER;
+        np->packed_forward = np->packed_vjp = not_packed;
+        if (!np->reaches_output && !is_input(node)) continue;
+        const int now = forward_step(i);
+        for (int j = 0; j < ATH_MAX_IN; j++)
+            if (node->x[j]) extend(p, p->node[node->x[j] - 1].value, now);
+        np->value = add_buffer(p, n * ath_shape_len(node->y), is_input(node) ? 0 : now, now);
+        if (op->aux_floats) np->aux = add_buffer(p, op->aux_floats(node, p->n), now, now);
+        if (op->scratch_floats)
+            np->forward_scratch = add_buffer(p, op->scratch_floats(p->g, node, p->k, p->n, false), now, now);
+    }
+    extend(p, p->node[output].value, hand_over);
+    if (!p->node[output].needs_grad) return;
+    p->node[output].grad = add_buffer(p, n * ath_shape_len(ath_graph_node(p->g, output)->y), hand_over, hand_over);
+    for (int i = p->n_node - 1; i >= 0; i--) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_op *op = node->op;
+        node_plan *np = &p->node[i];
+        const int now = vjp_step(p, i);
+        if (is_input(node)) extend(p, np->grad, 2 * p->n_node); /* the caller reads it at the end */
+        if (!np->has_vjp) continue;
+        extend(p, np->grad, now);
+        for (int j = 0; j < ATH_MAX_IN; j++) {
+            if (!node->x[j]) continue;
+            node_plan *from = &p->node[node->x[j] - 1];
+            if (op->vjp_reads & (ATH_READS_X0 << j)) extend(p, from->value, now);
+            if (!from->needs_grad) continue;
+            np->acc[j] = from->grad != NO_BUFFER;
+            if (from->grad == NO_BUFFER)
+                from->grad = add_buffer(p, n * ath_shape_len(ath_graph_node(p->g, node->x[j] - 1)->y), now, now);
+        }
+        if (op->vjp_reads & ATH_READS_Y) extend(p, np->value, now);
+        if (op->vjp_reads & ATH_READS_AUX) extend(p, np->aux, now);
+        if (op->scratch_floats)
+            np->vjp_scratch = add_buffer(p, op->scratch_floats(p->g, node, p->k, p->n, true), now, now);
+        if ((p->want & ATH_GRAD_PARAMS) && node->weight >= 0) {
+            size_t len = ath_param_at(p->g, node->weight)->len;
+            if (node->bias >= 0) len += ath_param_at(p->g, node->bias)->len;
+            np->dparam = add_buffer(p, len, now, now);
+        }
+    }
+}
+
+/* Lets y take over its first input's memory where the operation allows it and nobody
+ * reads that input later. The merged buffer keeps the earlier one's place in the list. */
+static void reuse_in_place(ath_plan *p) {
+    for (int i = 0; i < p->n_node; i++) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        node_plan *np = &p->node[i];
+        if (!node->op->in_place || np->value == NO_BUFFER || is_input(ath_graph_node(p->g, node->x[0] - 1))) continue;
+        const int old = p->node[node->x[0] - 1].value;
+        bool read_twice = false; /* by this very operation */
+        for (int j = 1; j < ATH_MAX_IN; j++) read_twice |= node->x[j] == node->x[0];
+        if (p->buffer[old].last != i || read_twice || p->buffer[old].size != p->buffer[np->value].size) continue;
+        p->buffer[old].last = p->buffer[np->value].last;
+        p->buffer[np->value].size = 0;
+        np->value = old;
+    }
+}
+
+static void find_packed(ath_plan *p) {
+    for (int i = 0; i < p->n_node; i++) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        node_plan *np = &p->node[i];
+        if (!node->op->pack_floats || !np->reaches_output) continue;
+        const size_t forward = node->op->pack_floats(p->g, node, p->k, false);
+        if (forward) {
+            np->packed_forward = p->packed_floats;
+            p->packed_floats += (forward + 15) / 16 * 16;
+        }
+        const bool wants_dx = np->has_vjp && p->node[node->x[0] - 1].needs_grad;
+        const size_t vjp = wants_dx ? node->op->pack_floats(p->g, node, p->k, true) : 0;
+        if (vjp) {
+            np->packed_vjp = p->packed_floats;
+            p->packed_floats += (vjp + 15) / 16 * 16;
+        }
+    }
+}
+
+ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned want, ath_err *err) {
+    ATH_TRY(ath_graph_status(g, err));
+    if (n < 1) return ath_fail(err, ATH_E_ARG, "a plan for %d images: expected at least 1", n);
+    const char *mode = getenv("ATH_PLAN");
+    if (mode && strcmp(mode, "unshared") == 0) want |= ATH_UNSHARED;
+    ath_plan *p = calloc(1, sizeof *p);
+    if (!p) return ath_fail(err, ATH_E_MEM, "out of memory for the plan");
+    p->g = g;
+    p->k = ath_kernels_best();
+    p->n = n;
+    p->n_node = ath_graph_nodes(g);
+    p->want = want;
+    p->node = calloc((size_t)p->n_node, sizeof *p->node);
+    p->buffer = calloc((size_t)p->n_node * 6 + 1, sizeof *p->buffer);
+    ath_status status = p->node && p->buffer ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the plan");
+    if (status == ATH_OK) {
+        trace_gradients(p);
+        find_lifetimes(p);
+        if (!(want & ATH_UNSHARED)) reuse_in_place(p);
+        find_packed(p);
+        status = ath_memory_place(p->buffer, p->n_buffer, !(want & ATH_UNSHARED), &p->arena_floats, err);
+    }
+    if (status == ATH_OK) {
+        const size_t bytes = (p->arena_floats * sizeof(float) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+        p->arena = aligned_alloc(ARENA_ALIGN, bytes ? bytes : ARENA_ALIGN);
+        if (!p->arena) status = ath_fail(err, ATH_E_MEM, "out of memory: activations of %d images need %zu MiB", n, bytes >> 20);
+    }
+    if (status != ATH_OK) {
+        ath_plan_destroy(p);
+        return status;
+    }
+    *out = p;
+    return ATH_OK;
+}
+
+void ath_plan_destroy(ath_plan *p) {
+    if (!p) return;
+    free(p->node);
+    free(p->buffer);
+    free(p->arena);
+    free(p);
+}
+
+static float *at_buffer(const ath_plan *p, int buffer) {
+    return buffer == NO_BUFFER ? NULL : p->arena + p->buffer[buffer].offset;
+}
+
+float *ath_plan_value(ath_plan *p, ath_tensor t) { return t.id ? at_buffer(p, p->node[t.id - 1].value) : NULL; }
+float *ath_plan_grad(ath_plan *p, ath_tensor t) { return t.id ? at_buffer(p, p->node[t.id - 1].grad) : NULL; }
+
+size_t ath_plan_packed_floats(const ath_plan *p) { return p->packed_floats; }
+
+void ath_plan_pack(const ath_plan *p, const float *params, float *packed, int part, int parts) {
+    for (int i = part; i < p->n_node; i += parts) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        const node_plan *np = &p->node[i];
+        if (node->weight < 0) continue;
+        const float *w = params + ath_param_at(p->g, node->weight)->offset;
+        if (np->packed_forward != not_packed)
+            node->op->pack(p->g, node, p->k, false, w, packed + np->packed_forward);
+        if (np->packed_vjp != not_packed) node->op->pack(p->g, node, p->k, true, w, packed + np->packed_vjp);
+    }
+}
+
+/* What forward and vjp of one operation both need. */
+static ath_call make_call(const ath_plan *p, const ath_run *run, int i) {
+    const ath_node *node = ath_graph_node(p->g, i);
+    const node_plan *np = &p->node[i];
+    ath_call call = {.node = node,
+                     .k = p->k,
+                     .n = run->n,
+                     .ys = node->y,
+                     .y = at_buffer(p, np->value),
+                     .aux = at_buffer(p, np->aux),
+                     .training = run->training,
+                     .rng = run->rng,
+                     .first_image = run->first_image};
+    for (int j = 0; j < ATH_MAX_IN; j++) {
+        if (!node->x[j]) continue;
+        call.x[j] = at_buffer(p, p->node[node->x[j] - 1].value);
+        call.xs[j] = ath_graph_node(p->g, node->x[j] - 1)->y;
+    }
+    if (node->weight >= 0) call.w = run->params + ath_param_at(p->g, node->weight)->offset;
+    if (node->bias >= 0) call.b = run->params + ath_param_at(p->g, node->bias)->offset;
+    call.packed_forward = np->packed_forward == not_packed ? call.w : run->packed + np->packed_forward;
+    call.packed_vjp = np->packed_vjp == not_packed ? call.w : run->packed + np->packed_vjp;
+    return call;
+}
+
+void ath_plan_forward(ath_plan *p, const ath_run *run) {
+    ATH_ASSERT(run->n >= 1 && run->n <= p->n);
+    for (int i = 0; i < p->n_node; i++) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        if (is_input(node) || !p->node[i].reaches_output) continue;
+        ath_call call = make_call(p, run, i);
+        call.scratch = at_buffer(p, p->node[i].forward_scratch);
+        node->op->forward(&call);
+    }
+}
+
+struct ath_grad_sum {
+    const ath_graph *g;
+    float *total;
+    atomic_int *turn; /* one an operation: the micro-batch that adds next */
+};
+
+ath_status ath_grad_sum_create(ath_grad_sum **out, const ath_graph *g, ath_err *err) {
+    ath_grad_sum *s = calloc(1, sizeof *s);
+    atomic_int *turn = calloc((size_t)ath_graph_nodes(g) + 1, sizeof *turn);
+    if (!s || !turn) {
+        free(s);
+        free(turn);
+        return ath_fail(err, ATH_E_MEM, "out of memory for the gradient");
+    }
+    s->g = g;
+    s->turn = turn;
+    *out = s;
+    return ATH_OK;
+}
+
+void ath_grad_sum_destroy(ath_grad_sum *s) {
+    if (!s) return;
+    free(s->turn);
+    free(s);
+}
+
+void ath_grad_sum_begin(ath_grad_sum *s, float *total) {
+    s->total = total;
+    for (int i = 0; i < ath_graph_nodes(s->g); i++) atomic_store(&s->turn[i], 0);
+}
+
+static void add_to(float *total, const float *part, size_t n, bool first) {
+    if (first)
+        memcpy(total, part, n * sizeof *total);
+    else
+        for (size_t i = 0; i < n; i++) total[i] += part[i];
+}
+
+/* Waits for the turn, adds, passes it on. */
+static void sum_in_order(ath_grad_sum *s, int i, int index, const float *dw, const float *db) {
+    const ath_node *node = ath_graph_node(s->g, i);
+    for (int spin = 0; atomic_load_explicit(&s->turn[i], memory_order_acquire) != index; spin++)
+        if (spin > 1000) sched_yield();
+    const ath_param *w = ath_param_at(s->g, node->weight);
+    add_to(s->total + w->offset, dw, w->len, index == 0);
+    if (db) {
+        const ath_param *b = ath_param_at(s->g, node->bias);
+        add_to(s->total + b->offset, db, b->len, index == 0);
+    }
+    atomic_store_explicit(&s->turn[i], index + 1, memory_order_release);
+}
+
+void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index) {
+    for (int i = p->n_node - 1; i >= 0; i--) {
+        const node_plan *np = &p->node[i];
+        if (!np->has_vjp) continue;
+        const ath_node *node = ath_graph_node(p->g, i);
+        ath_call call = make_call(p, run, i);
+        call.dy = at_buffer(p, np->grad);
+        call.scratch = at_buffer(p, np->vjp_scratch);
+        for (int j = 0; j < ATH_MAX_IN; j++) {
+            if (!node->x[j] || !p->node[node->x[j] - 1].needs_grad) continue;
+            call.dx[j] = at_buffer(p, p->node[node->x[j] - 1].grad);
+            call.acc[j] = np->acc[j];
+        }
+        call.dw = at_buffer(p, np->dparam);
+        if (call.dw && node->bias >= 0) call.db = call.dw + ath_param_at(p->g, node->weight)->len;
+        node->op->vjp(&call);
+        if (call.dw && sum) sum_in_order(sum, i, index, call.dw, call.db);
+    }
+}
+
+const char *ath_plan_isa(void) { return ath_kernels_best()->isa; }
+
+size_t ath_plan_bytes(const ath_plan *p) { return p->arena_floats * sizeof(float); }
+
+double ath_graph_flops(const ath_graph *g) {
+    double total = 0;
+    for (int i = 0; i < ath_graph_nodes(g); i++) {
+        const ath_node *node = ath_graph_node(g, i);
+        if (node->op->flops) total += node->op->flops(g, node);
+    }
+    return total;
+}
+
+void ath_plan_poison(ath_plan *p) {
+    for (size_t i = 0; i < p->arena_floats; i++) p->arena[i] = NAN;
+}
+
+static void dump_buffer(const ath_plan *p, FILE *file, const char *what, int buffer) {
+    if (buffer == NO_BUFFER) return;
+    const ath_buffer *b = &p->buffer[buffer];
+    fprintf(file, "  %s %zu+%zu [%d,%d]", what, b->offset, b->size, b->first, b->last);
+}
+
+void ath_plan_dump(const ath_plan *p, FILE *file) {
+    fprintf(file, "plan of %d operations for %d images: %.2f MiB, packed weights %.2f MiB\n", p->n_node, p->n,
+            (double)ath_plan_bytes(p) / 1048576, (double)p->packed_floats * sizeof(float) / 1048576);
+    for (int i = 0; i < p->n_node; i++) {
+        const ath_node *node = ath_graph_node(p->g, i);
+        const node_plan *np = &p->node[i];
+        fprintf(file, "%4d %-18s %-52s (%d,%d,%d)%s", i, node->op->name, node->name, node->y.h, node->y.w, node->y.c,
+                np->has_vjp ? " vjp" : "");
+        dump_buffer(p, file, "value", np->value);
+        dump_buffer(p, file, "grad", np->grad);
+        dump_buffer(p, file, "aux", np->aux);
+        dump_buffer(p, file, "scratch", np->forward_scratch);
+        dump_buffer(p, file, "vjp-scratch", np->vjp_scratch);
+        dump_buffer(p, file, "dparam", np->dparam);
+        fputc('\n', file);
+    }
+}

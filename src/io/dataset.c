@@ -1,0 +1,139 @@
+/* Which reader a path is for, and what data sets of every format share: see dataset.h. */
+#define _POSIX_C_SOURCE 200809L
+#include "io/dataset.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "io/dataset_private.h"
+
+ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h, int w, int c, ath_err *err) {
+    if (h > ATH_MAX_SIDE || w > ATH_MAX_SIDE)
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: holds images of %d x %d pixels, expected at most %d on a side: see --image-size", path, w,
+                        h, ATH_MAX_SIDE);
+    /* 2^31 images of 2^24 pixels of 3 bytes: no overflow */
+    const uint64_t bytes = (uint64_t)n * (uint64_t)h * (uint64_t)w * (uint64_t)c;
+    if (bytes > ath_max_bytes)
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: %d images of %d x %d x %d are more than the 2^33 bytes allowed: see --image-size", path, n,
+                        h, w, c);
+    out->pixel = malloc((size_t)bytes);
+    if (!out->pixel)
+        return ath_fail(err, ATH_E_MEM, "%s: out of memory for %d images of %d x %d x %d", path, n, h, w, c);
+    return ATH_OK;
+}
+
+/* The first IDX file of images in a folder whose name starts with `prefix`; NULL without one. */
+static ath_status find_images(const char *path, const char *prefix, char **found, ath_err *err) {
+    *found = NULL;
+    ath_names names;
+    ATH_TRY(ath_list_folder(path, &names, err));
+    ath_status status = ATH_OK;
+    for (int i = 0; status == ATH_OK && !*found && i < names.n; i++) {
+        if (strncmp(names.name[i], prefix, strlen(prefix)) != 0 || ath_ends_with(names.name[i], ".png")) continue;
+        *found = ath_path_join(path, names.name[i]);
+        if (!*found) {
+            status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+        } else if (ath_path_is_dir(*found)) {
+            free(*found);
+            *found = NULL;
+        }
+    }
+    ath_names_free(&names);
+    return status;
+}
+
+static const char *const split_prefix[2] = {"train-images", "t10k-images"};
+
+static ath_status open_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
+    char *images, *others;
+    ATH_TRY(find_images(path, split_prefix[options->test_split], &images, err));
+    if (images) {
+        out->format = strdup("IDX");
+        const ath_status status = ath_dataset_read_idx(out, images, options, err);
+        free(images);
+        return status;
+    }
+    ATH_TRY(find_images(path, split_prefix[!options->test_split], &others, err));
+    if (others) {
+        free(others);
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds %s* but no %s*, expected for the %s split", path,
+                        split_prefix[!options->test_split], split_prefix[options->test_split],
+                        options->test_split ? "test" : "training");
+    }
+    if (options->test_split)
+        return ath_fail(err, ATH_E_ARG, "%s: a test split was asked for, expected a folder with MNIST's t10k-images*",
+                        path);
+    out->format = strdup("folder of PNG");
+    return ath_dataset_read_folder(out, path, options, err);
+}
+
+static ath_status open_file(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
+    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'};
+    const char *expected = "expected an IDX file of images, or a folder of PNG or IDX files";
+    uint8_t head[4] = {0};
+    size_t got;
+    ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
+    if (got == 0) return ath_fail(err, ATH_E_FORMAT, "%s: the file is empty: %s", path, expected);
+    if (got == 4 && memcmp(head, png, 4) == 0)
+        return ath_fail(err, ATH_E_FORMAT, "%s: is a single PNG picture: %s", path, expected);
+    const bool images = got == 4 && head[0] == 0 && head[1] == 0 && head[2] == 8 && (head[3] == 3 || head[3] == 4);
+    if (!images && ath_unsupported(path))
+        return ath_fail(err, ATH_E_FORMAT, "%s: %s: %s", path, ath_unsupported(path), expected);
+    if (head[0] != 0 || head[1] != 0)
+        return ath_fail(err, ATH_E_FORMAT, "%s: starts with %02x %02x and is no data set: %s", path, head[0], head[1],
+                        expected);
+    if (options->test_split)
+        return ath_fail(err, ATH_E_ARG, "%s: a test split was asked for, expected a folder with MNIST's t10k-images*",
+                        path);
+    out->format = strdup("IDX");
+    return ath_dataset_read_idx(out, path, options, err);
+}
+
+static ath_status open_any(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
+    if (options->image_size < 0 || options->image_size > ATH_MAX_SIDE)
+        return ath_fail(err, ATH_E_ARG, "image_size: %d, expected 1 to %d, or 0 for the images' own",
+                        options->image_size, ATH_MAX_SIDE);
+    if (options->channels != 0 && options->channels != 1 && options->channels != 3)
+        return ath_fail(err, ATH_E_ARG, "channels: %d, expected 1 (grey), 3 (RGB) or 0 for the images' own",
+                        options->channels);
+    if (!ath_path_exists(path))
+        return ath_fail(err, ATH_E_IO, "%s: cannot open the data set: %s", path, strerror(errno));
+    if (ath_path_is_dir(path))
+        ATH_TRY(open_folder(out, path, options, err));
+    else
+        ATH_TRY(open_file(out, path, options, err));
+    if (!out->format) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    return ATH_OK;
+}
+
+ath_status ath_dataset_open(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
+    ath_dataset_options as_it_is = {0};
+    if (!options) options = &as_it_is;
+    *out = (ath_dataset){0};
+    options->n_skipped = 0;
+    const ath_status status = open_any(out, path, options, err);
+    if (status != ATH_OK) ath_dataset_close(out);
+    return status;
+}
+
+void ath_dataset_close(ath_dataset *d) {
+    for (int k = 0; d->class_name && k < d->n_class; k++) free(d->class_name[k]);
+    free(d->class_name);
+    free(d->pixel);
+    free(d->label);
+    free(d->format);
+    *d = (ath_dataset){0};
+}
+
+void ath_dataset_image(const ath_dataset *d, int i, bool mirror, float *x) {
+    ATH_ASSERT(i >= 0 && i < d->n);
+    const size_t h = (size_t)d->h, w = (size_t)d->w, c = (size_t)d->c;
+    const uint8_t *image = d->pixel + (size_t)i * h * w * c;
+    for (size_t v = 0; v < h; v++)
+        for (size_t u = 0; u < w; u++) {
+            const uint8_t *p = image + (v * w + (mirror ? w - 1 - u : u)) * c;
+            for (size_t k = 0; k < c; k++) *x++ = (float)p[k] / 127.5f - 1;
+        }
+}

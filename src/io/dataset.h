@@ -1,0 +1,40 @@
+/* Image data sets, whole in memory as bytes; floats are made image by image.
+ * The format is recognised from the path:
+ *   - an IDX file of images (.gz or not), or a folder that holds MNIST's four:
+ *     train-images-idx3-ubyte[.gz] (also with '.' for the '-' before idx), labels beside it;
+ *   - a folder of PNG files, class sub-folders (sorted by name) become labels. */
+#ifndef ATH_IO_DATASET_H
+#define ATH_IO_DATASET_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/status.h"
+
+typedef struct ath_dataset {
+    int n, h, w, c;       /* c = 1 or 3                                             */
+    int n_class;          /* 0 when there are no labels                             */
+    uint8_t *pixel;       /* (n,h,w,c), owned                                       */
+    int32_t *label;       /* (n), owned; NULL when there are none                   */
+    char **class_name;    /* (n_class), owned; "0", "1", ... for IDX                */
+    char *format;         /* "IDX", "folder of PNG", owned                          */
+} ath_dataset;
+
+typedef struct ath_dataset_options {
+    int image_size;   /* 0: as they are (folders: all must agree). Else: centre-cropped to a square
+                       * and resized to this (area average down, bilinear up)        */
+    int channels;     /* 0: as they are. 1: grey (ITU-R 601 luma), 3: RGB            */
+    bool test_split;  /* of a folder of IDX files: t10k in place of train            */
+    bool skip_broken; /* folders: leave damaged files out rather than fail; counted  */
+    int n_skipped;    /* out                                                         */
+} ath_dataset_options;
+
+/* Reads a data set. `options` may be NULL. Errors name the file and the fault:
+ * ATH_E_IO (missing, unreadable), ATH_E_FORMAT (damaged, truncated, not images,
+ * no images, sizes that differ), ATH_E_MEM. On failure *out is zeroed. */
+ath_status ath_dataset_open(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err);
+/* Accepts a zeroed data set. */
+void ath_dataset_close(ath_dataset *d);
+
+/* Image i as floats (h,w,c) in [-1,1], p / 127.5 - 1, mirrored left-right on request. */
+void ath_dataset_image(const ath_dataset *d, int i, bool mirror, float *x);
+
+#endif

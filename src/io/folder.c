@@ -1,0 +1,299 @@
+/* A folder of PNG files as a data set; sub-folders, one level, are classes. Everything is
+ * read in the order of the names, so that image i is the same on every machine. */
+#define _POSIX_C_SOURCE 200809L
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/file.h"
+#include "io/dataset_private.h"
+#include "io/png.h"
+
+/* ---- names ---- */
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+void ath_names_free(ath_names *names) {
+    for (int i = 0; i < names->n; i++) free(names->name[i]);
+    free(names->name);
+    *names = (ath_names){0};
+}
+
+/* Takes `name` over, also when it fails: false for NULL or when out of memory. */
+static bool add_name(ath_names *names, char *name) {
+    if (!name) return false;
+    if ((names->n & (names->n - 1)) == 0) { /* full at 0 and at each power of two */
+        char **more = realloc(names->name, (names->n ? 2 * (size_t)names->n : 1) * sizeof *more);
+        if (!more) {
+            free(name);
+            return false;
+        }
+        names->name = more;
+    }
+    names->name[names->n++] = name;
+    return true;
+}
+
+ath_status ath_list_folder(const char *path, ath_names *out, ath_err *err) {
+    *out = (ath_names){0};
+    DIR *folder = opendir(path);
+    if (!folder) return ath_fail(err, ATH_E_IO, "%s: cannot read the folder: %s", path, strerror(errno));
+    ath_status status = ATH_OK;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(folder);
+        if (!entry) {
+            if (errno) status = ath_fail(err, ATH_E_IO, "%s: cannot read the folder: %s", path, strerror(errno));
+            break;
+        }
+        if (entry->d_name[0] == '.') continue;
+        if (!add_name(out, strdup(entry->d_name))) {
+            status = ath_fail(err, ATH_E_MEM, "%s: out of memory for its file names", path);
+            break;
+        }
+    }
+    closedir(folder);
+    if (status != ATH_OK) {
+        ath_names_free(out);
+        return status;
+    }
+    if (out->n) qsort(out->name, (size_t)out->n, sizeof *out->name, by_name);
+    return ATH_OK;
+}
+
+bool ath_is_file(const char *path) {
+    struct stat s;
+    return stat(path, &s) != 0 || S_ISREG(s.st_mode);
+}
+
+bool ath_ends_with(const char *name, const char *end) {
+    const size_t n = strlen(name), m = strlen(end);
+    if (m > n) return false;
+    for (size_t i = 0; i < m; i++) {
+        const char ch = name[n - m + i];
+        if ((ch >= 'A' && ch <= 'Z' ? ch - 'A' + 'a' : ch) != end[i]) return false;
+    }
+    return true;
+}
+
+const char *ath_unsupported(const char *name) {
+    if (ath_ends_with(name, ".bin") || ath_ends_with(name, ".bin.gz"))
+        return "CIFAR binary files are not supported yet";
+    if (ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz")) return "NumPy files are not supported yet";
+    if (ath_ends_with(name, ".jpg") || ath_ends_with(name, ".jpeg")) return "JPEG files are not supported yet";
+    return NULL;
+}
+
+/* ---- what a folder holds ---- */
+
+/* The pictures to read, in order, by their paths. */
+typedef struct picture_list {
+    ath_names path;
+    ath_names sub; /* sub-folders: the classes, when the pictures are in them             */
+    int *end;      /* (sub.n): how many pictures there are up to and with that sub-folder;
+                    * NULL when the pictures are in the folder itself                     */
+} picture_list;
+
+static void picture_list_free(picture_list *list) {
+    ath_names_free(&list->path);
+    ath_names_free(&list->sub);
+    free(list->end);
+    *list = (picture_list){0};
+}
+
+/* Sorts a folder's entries into paths of PNG files and, if `sub` is not NULL, of sub-folders;
+ * *other is the name of an entry that is neither (owned by the caller), if it was NULL before. */
+static ath_status sort_entries(const char *path, ath_names *png, ath_names *sub, char **other, ath_err *err) {
+    ath_names entries;
+    ATH_TRY(ath_list_folder(path, &entries, err));
+    bool enough = true;
+    for (int i = 0; enough && i < entries.n; i++) {
+        char *full = ath_path_join(path, entries.name[i]);
+        if (!full) {
+            enough = false;
+        } else if (sub && ath_path_is_dir(full)) {
+            enough = add_name(sub, full);
+        } else if (ath_is_file(full) && ath_ends_with(full, ".png")) {
+            enough = add_name(png, full);
+        } else {
+            free(full);
+            if (!*other) enough = (*other = strdup(entries.name[i])) != NULL;
+        }
+    }
+    ath_names_free(&entries);
+    return enough ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory for its file names", path);
+}
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static ath_status say_nothing_found(const char *path, const ath_names *sub, const char *other, ath_err *err) {
+    const char *expected = "expected PNG files, class folders of PNG files, or MNIST's IDX files";
+    const char *unsupported = other ? ath_unsupported(other) : NULL;
+    if (unsupported)
+        return ath_fail(err, ATH_E_FORMAT, "%s: found %.100s, and %s: %s", path, other, unsupported, expected);
+    if (other) return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG file but %.100s: %s", path, other, expected);
+    if (sub->n)
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG file, nor does %.100s in it: %s", path,
+                        last_part(sub->name[0]), expected);
+    return ath_fail(err, ATH_E_FORMAT, "%s: the folder is empty: %s", path, expected);
+}
+
+/* `direct` and `other` are the caller's to free in any case. */
+static ath_status find_pictures(const char *path, picture_list *list, ath_names *direct, char **other, ath_err *err) {
+    ATH_TRY(sort_entries(path, direct, &list->sub, other, err));
+    list->end = calloc((size_t)list->sub.n + 1, sizeof *list->end);
+    if (!list->end) return ath_fail(err, ATH_E_MEM, "%s: out of memory for its file names", path);
+    for (int k = 0; k < list->sub.n; k++) {
+        ATH_TRY(sort_entries(list->sub.name[k], &list->path, NULL, other, err));
+        list->end[k] = list->path.n;
+    }
+    if (direct->n && list->path.n)
+        return ath_fail(
+            err, ATH_E_FORMAT,
+            "%s: holds PNG files (%.60s) beside folders of PNG files (%.60s): expected either files without "
+            "classes or one folder a class",
+            path, last_part(direct->name[0]), last_part(list->path.name[0]));
+    if (!direct->n && !list->path.n) return say_nothing_found(path, &list->sub, *other, err);
+    if (direct->n) {
+        list->path = *direct;
+        *direct = (ath_names){0};
+        free(list->end);
+        list->end = NULL;
+        return ATH_OK;
+    }
+    /* whether an empty class counts would shift the labels of those after it */
+    for (int k = 0; k < list->sub.n; k++)
+        if (list->end[k] == (k ? list->end[k - 1] : 0))
+            return ath_fail(err, ATH_E_FORMAT, "%s: the class folder %.100s holds no PNG file", path,
+                            last_part(list->sub.name[k]));
+    return ATH_OK;
+}
+
+/* ---- reading ---- */
+
+/* What goes on between pictures. */
+typedef struct reading {
+    ath_dataset *out;
+    const char *folder;
+    const ath_dataset_options *options;
+    int n_file;        /* pictures there may be at most */
+    const char *first; /* path of the first picture read */
+    ath_resizer resizer;
+    uint8_t *square; /* (size,size,3): a picture after resizing */
+} reading;
+
+/* The path below the folder that was given. */
+static const char *below(const reading *r, const char *path) {
+    path += strlen(r->folder);
+    while (*path == '/') path++;
+    return path;
+}
+
+/* All pictures so far become RGB, because one more is. */
+static ath_status turn_to_rgb(reading *r, ath_err *err) {
+    ath_dataset *out = r->out;
+    const size_t len = (size_t)out->h * (size_t)out->w;
+    uint8_t *grey = out->pixel;
+    out->pixel = NULL;
+    const ath_status status = ath_dataset_allocate(out, r->folder, r->n_file, out->h, out->w, 3, err);
+    if (status == ATH_OK) {
+        ath_set_channels(grey, (size_t)out->n * len, 1, out->pixel, 3);
+        out->c = 3;
+    }
+    free(grey);
+    return status;
+}
+
+/* Adds a picture (h,w,c) to the data set, whose shape the first one decides. */
+static ath_status add_picture(reading *r, const char *path, const uint8_t *pixel, int h, int w, int c, ath_err *err) {
+    ath_dataset *out = r->out;
+    const int size = r->options->image_size;
+    if (size && (h != size || w != size)) {
+        if (!r->square) r->square = malloc((size_t)size * (size_t)size * 3);
+        if (!r->square || !ath_resizer_prepare(&r->resizer, h < w ? h : w, size))
+            return ath_fail(err, ATH_E_MEM, "%s: out of memory to resize it", path);
+        ath_resize(&r->resizer, pixel, h, w, c, r->square);
+        pixel = r->square;
+        h = w = size;
+    }
+    if (!r->first) {
+        const int channels = r->options->channels ? r->options->channels : c;
+        ATH_TRY(ath_dataset_allocate(out, r->folder, r->n_file, h, w, channels, err));
+        out->h = h;
+        out->w = w;
+        out->c = channels;
+        r->first = path;
+    }
+    if (h != out->h || w != out->w)
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: %.90s has %d x %d pixels but %.90s has %d x %d: make them one size with --image-size",
+                        r->folder, below(r, r->first), out->w, out->h, below(r, path), w, h);
+    if (c == 3 && out->c == 1 && !r->options->channels) ATH_TRY(turn_to_rgb(r, err));
+    const size_t len = (size_t)h * (size_t)w;
+    ath_set_channels(pixel, len, c, out->pixel + (size_t)out->n * len * (size_t)out->c, out->c);
+    out->n++;
+    return ATH_OK;
+}
+
+static ath_status read_pictures(reading *r, const picture_list *list, ath_dataset_options *options, ath_err *err) {
+    ath_err fault = {0};
+    for (int i = 0, k = 0; i < list->path.n; i++) {
+        const char *path = list->path.name[i];
+        while (list->end && i >= list->end[k]) k++;
+        uint8_t *pixel;
+        int h, w, c;
+        ath_status status = ath_png_load(path, &pixel, &h, &w, &c, &fault);
+        if (status == ATH_E_FORMAT && options->skip_broken) {
+            options->n_skipped++;
+            continue;
+        }
+        if (status != ATH_OK) return ath_fail(err, status, "%s", fault.text);
+        if (list->end) r->out->label[r->out->n] = k;
+        status = add_picture(r, path, pixel, h, w, c, err);
+        free(pixel);
+        ATH_TRY(status);
+    }
+    if (r->out->n == 0)
+        return ath_fail(err, ATH_E_FORMAT, "%s: each of its %d PNG files is damaged; the last: %.200s", r->folder,
+                        list->path.n, fault.text);
+    return ATH_OK;
+}
+
+static ath_status name_classes(ath_dataset *out, const picture_list *list) {
+    out->class_name = calloc((size_t)list->sub.n, sizeof *out->class_name);
+    if (!out->class_name) return ATH_E_MEM;
+    out->n_class = list->sub.n;
+    for (int k = 0; k < out->n_class; k++)
+        if (!(out->class_name[k] = strdup(last_part(list->sub.name[k])))) return ATH_E_MEM;
+    return ATH_OK;
+}
+
+static ath_status read_list(ath_dataset *out, const char *path, const picture_list *list, ath_dataset_options *options,
+                            ath_err *err) {
+    if (list->end) {
+        out->label = malloc((size_t)list->path.n * sizeof *out->label);
+        if (!out->label || name_classes(out, list) != ATH_OK)
+            return ath_fail(err, ATH_E_MEM, "%s: out of memory for labels", path);
+    }
+    reading r = {.out = out, .folder = path, .options = options, .n_file = list->path.n};
+    const ath_status status = read_pictures(&r, list, options, err);
+    ath_resizer_free(&r.resizer);
+    free(r.square);
+    return status;
+}
+
+ath_status ath_dataset_read_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
+    picture_list list = {0};
+    ath_names direct = {0};
+    char *other = NULL;
+    ath_status status = find_pictures(path, &list, &direct, &other, err);
+    if (status == ATH_OK) status = read_list(out, path, &list, options, err);
+    picture_list_free(&list);
+    ath_names_free(&direct);
+    free(other);
+    return status;
+}

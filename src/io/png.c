@@ -1,0 +1,245 @@
+/* 8-bit PNG files: see png.h. libpng reports faults by longjmp; here each setjmp sits in
+ * a function that owns nothing and changes no local that is read after the jump: what
+ * must be freed lives in a job of the caller. Gamma and colour profiles are left alone:
+ * a byte in the file is a byte in memory. */
+#include "io/png.h"
+#include <errno.h>
+#include <png.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+
+enum {
+    MAX_PIXEL = 1 << 26,     /* of a picture that is read */
+    MAX_FILE = 1 << 30,      /* bytes: 2^26 pixels of 16-bit RGBA are 2^29 before compression */
+    MAX_TEXT_CHUNK = 1 << 23 /* bytes a compressed text may unfold to */
+};
+
+/* What the two directions share: libpng's handles and its last words. */
+typedef struct png_job {
+    png_structp png;
+    png_infop info;
+    char message[160];
+    /* reading: the file, and how far it has been read */
+    const uint8_t *data;
+    size_t size, at;
+    uint8_t *pixel; /* rows as libpng gives them: `channels` bytes a pixel */
+    int h, w, channels;
+} png_job;
+
+static void on_error(png_structp png, png_const_charp message) {
+    png_job *job = png_get_error_ptr(png);
+    snprintf(job->message, sizeof job->message, "%s", message);
+    png_longjmp(png, 1);
+}
+
+/* libpng's warnings are faults in what is not needed to show the picture. */
+static void on_warning(png_structp png, png_const_charp message) {
+    (void)png;
+    (void)message;
+}
+
+/* ---- writing ---- */
+
+static void put_bytes(png_structp png, png_bytep bytes, size_t n) {
+    FILE *file = png_get_io_ptr(png);
+    if (fwrite(bytes, 1, n, file) != n) png_error(png, strerror(errno));
+}
+
+/* Flushing is the writer's, at commit. */
+static void put_flush(png_structp png) { (void)png; }
+
+static bool is_ascii(const char *s) {
+    for (; *s; s++)
+        if ((unsigned char)*s > 126) return false;
+    return true;
+}
+
+/* Well-formed UTF-8: no stray, missing or overlong bytes, no surrogates, at most U+10FFFF. */
+static bool is_utf8(const char *s) {
+    const unsigned char *p = (const unsigned char *)s;
+    while (*p) {
+        if (*p < 0x80) {
+            p++;
+            continue;
+        }
+        const int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
+        if (*p < 0xc2 || *p > 0xf4) return false;
+        unsigned long code = *p & (0x3fu >> more);
+        for (int i = 1; i <= more; i++) {
+            if ((p[i] & 0xc0) != 0x80) return false;
+            code = code << 6 | (p[i] & 0x3f);
+        }
+        if (more == 2 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff))) return false;
+        if (more == 3 && (code < 0x10000 || code > 0x10ffff)) return false;
+        p += more + 1;
+    }
+    return true;
+}
+
+/* PNG 1.2, 11.3.4.2: 1-79 printable characters, no space at either end, no two together. */
+static bool is_keyword(const char *s) {
+    const size_t len = strlen(s);
+    if (len < 1 || len > 79 || s[0] == ' ' || s[len - 1] == ' ') return false;
+    for (size_t i = 0; i < len; i++)
+        if (s[i] < 32 || s[i] > 126 || (s[i] == ' ' && s[i + 1] == ' ')) return false;
+    return true;
+}
+
+/* Text that is UTF-8 beyond ASCII goes out as iTXt, whose text is UTF-8; anything else
+ * is what tEXt holds: ASCII, or bytes that can only be meant as Latin-1. */
+static void describe_text(png_textp chunk, const ath_png_text *text) {
+    const bool international = !is_ascii(text->value) && is_utf8(text->value);
+    *chunk = (png_text){0};
+    chunk->compression = international ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE;
+    /* libpng copies both; its fields are not const because it uses the struct both ways */
+    chunk->key = (png_charp)(uintptr_t)text->key;
+    chunk->text = (png_charp)(uintptr_t)text->value;
+    if (international)
+        chunk->itxt_length = strlen(text->value);
+    else
+        chunk->text_length = strlen(text->value);
+}
+
+static bool write_png(png_job *job, FILE *file, const uint8_t *pixel, int h, int w, int c, const ath_png_text *text,
+                      int n_text) {
+    if (setjmp(png_jmpbuf(job->png))) return false;
+    png_set_user_limits(job->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    png_set_write_fn(job->png, file, put_bytes, put_flush);
+    png_set_IHDR(job->png, job->info, (png_uint_32)w, (png_uint_32)h, 8,
+                 c == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    for (int i = 0; i < n_text; i++) {
+        png_text chunk;
+        describe_text(&chunk, &text[i]);
+        png_set_text(job->png, job->info, &chunk, 1);
+    }
+    png_write_info(job->png, job->info);
+    const size_t stride = (size_t)w * (size_t)c;
+    for (int y = 0; y < h; y++) png_write_row(job->png, pixel + (size_t)y * stride);
+    png_write_end(job->png, NULL);
+    return true;
+}
+
+ath_status ath_png_save(const char *path, const uint8_t *pixel, int h, int w, int c, const ath_png_text *text,
+                        int n_text, ath_err *err) {
+    if (h < 1 || w < 1 || (c != 1 && c != 3))
+        return ath_fail(err, ATH_E_ARG,
+                        "%s: cannot write a picture of %d x %d pixels and %d channels: expected 1 or 3 channels", path,
+                        w, h, c);
+    for (int i = 0; i < n_text; i++) {
+        if (!is_keyword(text[i].key))
+            return ath_fail(err, ATH_E_ARG,
+                            "%s: \"%.80s\" is no PNG text key: expected 1 to 79 printable ASCII characters", path,
+                            text[i].key);
+    }
+    ath_writer writer;
+    ATH_TRY(ath_writer_open(&writer, path, err));
+    png_job job = {0};
+    job.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &job, on_error, on_warning);
+    if (job.png) job.info = png_create_info_struct(job.png);
+    bool done = false;
+    if (job.info)
+        done = write_png(&job, writer.file, pixel, h, w, c, text, n_text);
+    else
+        snprintf(job.message, sizeof job.message, "libpng could not start");
+    png_destroy_write_struct(&job.png, &job.info);
+    if (!done) {
+        ath_writer_abort(&writer);
+        return ath_fail(err, ATH_E_IO, "%s: cannot write: %s", path, job.message);
+    }
+    return ath_writer_commit(&writer, err);
+}
+
+/* ---- reading ---- */
+
+static void get_bytes(png_structp png, png_bytep bytes, size_t n) {
+    png_job *job = png_get_io_ptr(png);
+    if (n > job->size - job->at) png_error(png, "the file ends too early");
+    memcpy(bytes, job->data + job->at, n);
+    job->at += n;
+}
+
+/* Reads up to the pixels and asks for 8-bit grey or RGB, with alpha where there is any. */
+static bool read_head(png_job *job) {
+    if (setjmp(png_jmpbuf(job->png))) return false;
+    png_set_user_limits(job->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* the limit is ours, on the product */
+    png_set_chunk_malloc_max(job->png, MAX_TEXT_CHUNK);
+    png_set_read_fn(job->png, job, get_bytes);
+    png_read_info(job->png, job->info);
+    const png_uint_32 w = png_get_image_width(job->png, job->info), h = png_get_image_height(job->png, job->info);
+    if ((uint64_t)w * h > MAX_PIXEL) png_error(job->png, "more than 2^26 pixels");
+    png_set_scale_16(job->png);
+    png_set_expand(job->png); /* palette to RGB, 1-4 bit grey to 8, a transparent colour to alpha */
+    (void)png_set_interlace_handling(job->png);
+    png_read_update_info(job->png, job->info);
+    job->h = (int)h;
+    job->w = (int)w;
+    job->channels = png_get_channels(job->png, job->info);
+    return true;
+}
+
+/* Reads the pixels and on to the end, so that every checksum is seen. */
+static bool read_rows(png_job *job) {
+    if (setjmp(png_jmpbuf(job->png))) return false;
+    const size_t stride = png_get_rowbytes(job->png, job->info);
+    const int passes =
+        png_get_interlace_type(job->png, job->info) == PNG_INTERLACE_NONE ? 1 : PNG_INTERLACE_ADAM7_PASSES;
+    for (int pass = 0; pass < passes; pass++)
+        for (int y = 0; y < job->h; y++) png_read_row(job->png, job->pixel + (size_t)y * stride, NULL);
+    png_read_end(job->png, NULL);
+    return true;
+}
+
+/* Over black: colour times alpha. In place; each pixel moves forward or stays. */
+static void drop_alpha(uint8_t *pixel, size_t n, int c) {
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *from = pixel + i * (size_t)(c + 1);
+        const unsigned alpha = from[c];
+        for (int k = 0; k < c; k++) pixel[i * (size_t)c + (size_t)k] = (uint8_t)((from[k] * alpha + 127) / 255);
+    }
+}
+
+static ath_status decode(png_job *job, const char *path, ath_err *err) {
+    job->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, job, on_error, on_warning);
+    if (job->png) job->info = png_create_info_struct(job->png);
+    if (!job->info) return ath_fail(err, ATH_E_MEM, "%s: libpng could not start", path);
+    if (!read_head(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
+    const size_t n = (size_t)job->h * (size_t)job->w;
+    job->pixel = calloc(n, (size_t)job->channels);
+    if (!job->pixel) return ath_fail(err, ATH_E_MEM, "%s: out of memory for %d x %d pixels", path, job->w, job->h);
+    if (!read_rows(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
+    if (job->channels % 2 == 0) { /* grey and alpha, or RGB and alpha */
+        job->channels--;
+        drop_alpha(job->pixel, n, job->channels);
+        uint8_t *smaller = realloc(job->pixel, n * (size_t)job->channels);
+        if (smaller) job->pixel = smaller;
+    }
+    return ATH_OK;
+}
+
+ath_status ath_png_load(const char *path, uint8_t **pixel, int *h, int *w, int *c, ath_err *err) {
+    uint8_t *data;
+    size_t size;
+    ATH_TRY(ath_file_read(path, MAX_FILE, &data, &size, err));
+    if (size < 8 || png_sig_cmp(data, 0, 8) != 0) {
+        free(data);
+        return ath_fail(err, ATH_E_FORMAT, "%s: not a PNG file", path);
+    }
+    png_job job = {.data = data, .size = size};
+    const ath_status status = decode(&job, path, err);
+    png_destroy_read_struct(&job.png, &job.info, NULL);
+    free(data);
+    if (status != ATH_OK) {
+        free(job.pixel);
+        return status;
+    }
+    *pixel = job.pixel;
+    *h = job.h;
+    *w = job.w;
+    *c = job.channels;
+    return ATH_OK;
+}

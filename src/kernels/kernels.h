@@ -1,0 +1,89 @@
+/* The inner loops: pure, single-threaded functions on float arrays. No allocation,
+ * no globals, no knowledge of graphs. There is one table of them per instruction
+ * set, chosen once at start-up; `ref` is plain C and is what every other table is
+ * tested against.
+ *
+ * Activations are NHWC. Convolution weights are (kernel, kernel, c_in, c_out), so
+ * that c_out is the unit-stride axis; a linear layer is a 1x1 convolution. Pointers
+ * need no alignment beyond float's, arrays must not overlap unless said.
+ *
+ * What an image gives does not depend on which images share its batch: every output
+ * value is summed in an order fixed by the shape of one image. */
+#ifndef ATH_KERNELS_KERNELS_H
+#define ATH_KERNELS_KERNELS_H
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A 2-D convolution (cross-correlation, as in every framework) of n images.
+ * out_h = (h + pad_before + pad_after - kernel) / stride + 1, and so out_w; the
+ * asymmetric padding of DDPM's downsampling is pad_before 0, pad_after 1. */
+typedef struct ath_conv_shape {
+    int n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after;
+} ath_conv_shape;
+
+static inline int ath_conv_out(int size, const ath_conv_shape *s) {
+    return (size + s->pad_before + s->pad_after - s->kernel) / s->stride + 1;
+}
+
+/* The three products of a convolutional layer. */
+typedef enum ath_conv_pass { ATH_CONV_FORWARD, ATH_CONV_INPUT_GRAD, ATH_CONV_WEIGHT_GRAD } ath_conv_pass;
+
+typedef struct ath_kernels {
+    const char *isa; /* "ref", "avx2", "avx512" */
+
+    /* ---- convolution ----
+     * A pass may want the weights in an order of its own (flipped and transposed for
+     * the input gradient, Winograd-transformed, ...). conv_pack makes that copy once
+     * per change of the weights; workers share it. conv_pack_floats is its size, 0
+     * when the pass reads w as it is (packed is then w itself). It depends on the shape of
+     * one image, never on n. conv_scratch_floats is the work memory of one call.
+     * The weight gradient packs nothing. */
+    size_t (*conv_pack_floats)(const ath_conv_shape *s, ath_conv_pass pass);
+    void (*conv_pack)(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed);
+    size_t (*conv_scratch_floats)(const ath_conv_shape *s, ath_conv_pass pass);
+    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in)) + bias (c_out) or + 0 when NULL */
+    void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, const float *bias, float *y,
+                         float *scratch);
+    /* dx (n,h,w,c_in) = (or += when acc) the adjoint applied to dy (n,out_h,out_w,c_out) */
+    void (*conv_input_grad)(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
+                            float *scratch);
+    /* dw (kernel,kernel,c_in,c_out) and db (c_out, may be NULL) are written, not added to */
+    void (*conv_weight_grad)(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
+                             float *scratch);
+
+    /* ---- group norm over (h*w, c/groups); torch.nn.GroupNorm ----
+     * stats (n,groups,2) holds mean and 1/sqrt(var + eps), written by forward. `hw` is
+     * the number of positions of an image. gamma, beta (c). */
+    void (*group_norm_forward)(int n, int hw, int c, int groups, float eps, const float *x, const float *gamma,
+                               const float *beta, float *y, float *stats);
+    /* dx is written or added to; dgamma, dbeta (c) are written (both NULL: not wanted);
+     * dx may be NULL. */
+    void (*group_norm_vjp)(int n, int hw, int c, int groups, const float *x, const float *gamma, const float *stats,
+                           const float *dy, float *dx, bool acc, float *dgamma, float *dbeta);
+
+    /* ---- elementwise over `len` floats ----
+     * silu(x) = x / (1 + exp(-x)). Relative error of the exponential at most 4e-7 (4 ulp). y may be x. */
+    void (*silu_forward)(size_t len, const float *x, float *y);
+    void (*silu_vjp)(size_t len, const float *x, const float *dy, float *dx, bool acc);
+    void (*add)(size_t len, const float *a, const float *b, float *y); /* y may be a or b */
+
+    /* ---- softmax over rows ----
+     * y = softmax(scale * x) of each of `rows` rows of `cols`; y may be x. */
+    void (*softmax_forward)(int rows, int cols, float scale, const float *x, float *y);
+    /* dx = scale * y * (dy - sum(y * dy)); dx may be dy. */
+    void (*softmax_vjp)(int rows, int cols, float scale, const float *y, const float *dy, float *dx);
+} ath_kernels;
+
+/* The fastest table this CPU can run; the environment's ATH_CPU=ref|avx2|avx512
+ * overrides it where the CPU allows. Never NULL. Chosen at the first call, which must
+ * come before threads share it. */
+const ath_kernels *ath_kernels_best(void);
+/* Every table this CPU can run, ref first: for tests and benches. */
+const ath_kernels *const *ath_kernels_all(int *n);
+
+/* C = alpha op(A) op(B) + beta C, row-major, single-threaded (OpenBLAS behind gemm.c).
+ * op(A) is (m,k), op(B) is (k,n); lda, ldb, ldc are row strides of the stored arrays. */
+void ath_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+              const float *b, int ldb, float beta, float *c, int ldc);
+
+#endif

@@ -1,0 +1,47 @@
+/* Vectors of ATH_W floats, by GCC's vector extension where it has a word for it and by
+ * the instruction set's own masked and min/max instructions where it has none. Memory is
+ * always float aligned; masked instructions do not touch what they mask out.
+ * Part of template.h. */
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef float vec __attribute__((vector_size(4 * ATH_W)));
+typedef float vec_unaligned __attribute__((vector_size(4 * ATH_W), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * ATH_W)));
+typedef uint32_t uvec __attribute__((vector_size(4 * ATH_W)));
+
+#define INLINE static inline __attribute__((always_inline))
+enum { W = ATH_W, MR = ATH_MR, PANEL = 2 * ATH_W };
+
+INLINE vec load(const float *p) { return *(const vec_unaligned *)p; }
+INLINE void store(float *p, vec v) { *(vec_unaligned *)p = v; }
+INLINE vec splat(float a) { return a - (vec){0}; }
+
+#if ATH_W == 16
+/* The first n < W lanes; the others are 0. */
+INLINE vec load_part(const float *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1U), p); }
+INLINE void store_part(float *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1U << n) - 1U), (__m512)v); }
+/* Of two values of which one is NaN these give the second. */
+INLINE vec vec_min(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vec vec_max(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+#else
+INLINE __m256i part_mask(int n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+}
+INLINE vec load_part(const float *p, int n) { return (vec)_mm256_maskload_ps(p, part_mask(n)); }
+INLINE void store_part(float *p, vec v, int n) { _mm256_maskstore_ps(p, part_mask(n), (__m256)v); }
+INLINE vec vec_min(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE vec vec_max(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+#endif
+
+INLINE vec load_some(const float *p, int n) { return n >= W ? load(p) : load_part(p, n); }
+INLINE void store_some(float *p, vec v, int n) {
+    if (n >= W) store(p, v);
+    else store_part(p, v, n);
+}
+
+INLINE int at_most(int a, int limit) { return a < limit ? a : limit; }
+INLINE int at_least(int a, int limit) { return a > limit ? a : limit; }
+INLINE int round_up(int a, int to) { return (a + to - 1) / to * to; }
+INLINE size_t sz(int a) { return (size_t)a; }

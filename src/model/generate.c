@@ -1,0 +1,101 @@
+/* Chunks of images through a sampler: see generate.h. */
+#include "model/generate.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 256 };
+
+/* One chunk in progress. */
+typedef struct chunk {
+    ath_generate_job *job;
+    size_t dim;
+    int first, n, done, total;
+} chunk;
+
+static ath_status step_done(void *user, int step, const double *x, const double *x0) {
+    chunk *c = user;
+    c->done++;
+    if (!c->job->on_step) return ATH_OK;
+    return c->job->on_step(c->job->user, c->done, c->total, c->first, c->n, step, x, x0);
+}
+
+static ath_status given_noise(void *self, int k, double *out, ath_err *err) {
+    const chunk *c = self;
+    if (k >= c->job->n_noise)
+        return ath_fail(err, ATH_E_ARG, "noise: the sampler draws more than the %d tensors given", c->job->n_noise);
+    const size_t at = ((size_t)k * (size_t)c->job->count + (size_t)c->first) * c->dim;
+    memcpy(out, c->job->noise + at, (size_t)c->n * c->dim * sizeof *out);
+    return ATH_OK;
+}
+
+static void starting_state(const chunk *c, double *x) {
+    const ath_generate_job *job = c->job;
+    const ath_level s = job->level[0];
+    const size_t len = (size_t)c->n * c->dim;
+    if (job->start)
+        memcpy(x, job->start + (size_t)c->first * c->dim, len * sizeof *x);
+    else
+        for (int i = 0; i < c->n; i++)
+            ath_rng_normal_f64(job->rng, ATH_S_START, (uint64_t)(c->first + i), x + (size_t)i * c->dim, c->dim);
+    if (job->start && job->start_is_state) return;
+    /* A variance-preserving process starts at N(0, I), whatever is left of the signal there. */
+    const double scale = s.alpha < 1 ? 1 : s.sigma;
+    for (size_t i = 0; i < len; i++) x[i] *= scale;
+}
+
+static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, double *x, double *work, float *label,
+                            ath_err *err) {
+    ath_generate_job *job = c->job;
+    for (int i = 0; i < c->n; i++) {
+        const int classes = m->null_class >= 0 ? m->null_class : m->classes;
+        label[i] = (float)(job->label >= 0 ? job->label : classes ? (c->first + i) % classes : 0);
+    }
+    starting_state(c, x);
+    ath_model_denoiser d = {.model = m,
+                            .workers = workers,
+                            .n = c->n,
+                            .label = label,
+                            .guidance = job->guidance,
+                            .clip = job->clip,
+                            .skip_scales = job->skip_scales};
+    ATH_TRY(ath_model_denoiser_init(&d, err));
+    ath_sample_job run = {.net = ath_model_denoiser_as(&d),
+                          .level = job->level,
+                          .n_steps = job->n_steps,
+                          .x = x,
+                          .n = (size_t)c->n,
+                          .dim = c->dim,
+                          .work = work,
+                          .config = job->sampler_config,
+                          .rng = job->rng,
+                          .first_image = (uint64_t)c->first,
+                          .on_step = step_done,
+                          .user = c,
+                          .err = err};
+    if (job->noise) run.noise = (ath_noise_source){c, given_noise};
+    const ath_status status = job->sampler->run(&run);
+    job->nfe = run.nfe;
+    ath_model_denoiser_free(&d);
+    return status;
+}
+
+ath_status ath_generate(const ath_model *m, ath_workers *workers, ath_generate_job *job, float *out, ath_err *err) {
+    const size_t dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
+    const size_t most = (size_t)(job->count < CHUNK ? job->count : CHUNK);
+    double *x = malloc((most * dim + 1) * sizeof *x);
+    double *work = malloc(((size_t)job->sampler->n_work * most * dim + 1) * sizeof *work);
+    float *label = malloc((most + 1) * sizeof *label);
+    ath_status status = x && work && label ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
+    chunk c = {.job = job, .dim = dim, .total = (job->count + CHUNK - 1) / CHUNK * job->n_steps};
+    for (c.first = 0; c.first < job->count && status == ATH_OK; c.first += CHUNK) {
+        c.n = job->count - c.first < CHUNK ? job->count - c.first : CHUNK;
+        status = run_chunk(m, workers, &c, x, work, label, err);
+        float *y = out + (size_t)c.first * dim;
+        if (status == ATH_OK)
+            for (size_t i = 0; i < (size_t)c.n * dim; i++) y[i] = (float)x[i];
+    }
+    free(x);
+    free(work);
+    free(label);
+    return status;
+}

@@ -1,0 +1,316 @@
+/* Models in memory, and as diffusers pipeline directories: see model.h. */
+#include "model/model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "io/safetensors.h"
+#include "model/json.h"
+
+static const char *const weights_name = "diffusion_pytorch_model.safetensors";
+static const char *const diffusers_version = "0.30.0"; /* whose file formats are written */
+
+void ath_model_destroy(ath_model *m) {
+    if (!m) return;
+    ath_graph_destroy(m->graph);
+    ath_schedule_free(&m->schedule);
+    free(m->config);
+    free(m->params);
+    free(m);
+}
+
+static ath_status build(ath_model *m, ath_err *err) {
+    m->graph = ath_graph_create();
+    if (!m->graph) return ath_fail(err, ATH_E_MEM, "out of memory for the network");
+    m->net->describe(m->config, &m->image, &m->classes);
+    m->x = ath_input(m->graph, "x", m->image, true);
+    m->t = ath_input(m->graph, "t", (ath_shape){1, 1, 1}, true);
+    if (m->classes) m->label = ath_input(m->graph, "label", (ath_shape){1, 1, 1}, false);
+    m->output = m->net->build(m->graph, (ath_net_io){m->x, m->t, m->label}, m->config);
+    ath_output(m->graph, m->output);
+    m->skip_scales = ath_input_find(m->graph, "skip_scales");
+    m->skips = ath_shape_of(m->graph, m->skip_scales).c;
+    m->n_params = ath_param_total(m->graph);
+    const ath_shape y = ath_shape_of(m->graph, m->output);
+    if (m->output.id && (y.h != m->image.h || y.w != m->image.w || y.c != m->image.c))
+        ath_graph_fail(m->graph, "the network's result has shape (%d,%d,%d), the image (%d,%d,%d)", y.h, y.w, y.c,
+                       m->image.h, m->image.w, m->image.c);
+    return ATH_OK;
+}
+
+ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_schedule schedule,
+                            ath_prediction prediction, int null_class, ath_err *err) {
+    *out = NULL;
+    ath_model *m = calloc(1, sizeof *m);
+    if (!m) {
+        ath_schedule_free(&schedule);
+        return ath_fail(err, ATH_E_MEM, "out of memory for the model");
+    }
+    m->net = net;
+    m->schedule = schedule;
+    m->prediction = prediction;
+    m->null_class = null_class;
+    m->config = malloc(net->config_size);
+    ath_status status = m->config ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the model");
+    if (status == ATH_OK) {
+        memcpy(m->config, config, net->config_size);
+        status = build(m, err);
+    }
+    if (status == ATH_OK) {
+        m->params = calloc(m->n_params + 1, sizeof *m->params);
+        if (!m->params) status = ath_fail(err, ATH_E_MEM, "out of memory for %zu parameters", m->n_params);
+    }
+    if (status != ATH_OK) {
+        ath_model_destroy(m);
+        return status;
+    }
+    *out = m;
+    return ATH_OK;
+}
+
+/* ---- weights ---- */
+
+ath_status ath_model_save_weights(const ath_model *m, const float *params, const char *path, ath_err *err) {
+    const int n = ath_param_count(m->graph);
+    float *disk = malloc((m->n_params + 1) * sizeof *disk);
+    ath_array *array = calloc((size_t)n + 1, sizeof *array);
+    ath_status status = disk && array ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    for (int i = 0; i < n && status == ATH_OK; i++) {
+        const ath_param *p = ath_param_at(m->graph, i);
+        ath_param_to_disk(p, params + p->offset, disk + p->offset);
+        array[i] = (ath_array){.name = p->name, .dtype = ATH_F32, .n_dim = p->n_dim, .data = disk + p->offset};
+        memcpy(array[i].dim, p->dim, sizeof p->dim);
+    }
+    const ath_meta meta = {"format", "pt"};
+    if (status == ATH_OK) status = ath_safetensors_save(path, array, n, &meta, 1, err);
+    free(disk);
+    free(array);
+    return status;
+}
+
+static void shape_text(int n_dim, const int64_t *dim, char *text, size_t room) {
+    size_t used = (size_t)snprintf(text, room, "[");
+    for (int i = 0; i < n_dim && used < room; i++)
+        used += (size_t)snprintf(text + used, room - used, "%s%lld", i ? "," : "", (long long)dim[i]);
+    if (used < room) snprintf(text + used, room - used, "]");
+}
+
+static ath_status load_param(const ath_param *p, const ath_safetensors *file, float *params, const char *path,
+                             ath_err *err) {
+    const ath_array *a = ath_safetensors_find(file, p->name);
+    if (!a) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, p->name);
+    bool same = a->n_dim == p->n_dim;
+    for (int i = 0; same && i < p->n_dim; i++) same = a->dim[i] == p->dim[i];
+    if (!same) {
+        char has[96], wants[96];
+        shape_text(a->n_dim, a->dim, has, sizeof has);
+        shape_text(p->n_dim, p->dim, wants, sizeof wants);
+        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" has shape %s, expected %s", path, p->name, has, wants);
+    }
+    float *disk = malloc(p->len * sizeof *disk);
+    if (!disk) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    ath_array_to_f32(a, disk);
+    ath_param_from_disk(p, disk, params + p->offset);
+    free(disk);
+    return ATH_OK;
+}
+
+ath_status ath_model_load_weights(const ath_model *m, float *params, const char *path, ath_err *err) {
+    ath_safetensors *file;
+    ATH_TRY(ath_safetensors_open(&file, path, err));
+    ath_status status = ATH_OK;
+    for (int i = 0; i < ath_safetensors_count(file) && status == ATH_OK; i++)
+        if (!ath_param_find(m->graph, ath_safetensors_at(file, i)->name))
+            status = ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" does not belong to this %s", path,
+                              ath_safetensors_at(file, i)->name, m->net->name);
+    for (int i = 0; i < ath_param_count(m->graph) && status == ATH_OK; i++)
+        status = load_param(ath_param_at(m->graph, i), file, params, path, err);
+    ath_safetensors_close(file);
+    return status;
+}
+
+/* ---- configuration files ---- */
+
+static json_t *net_config(const ath_model *m) {
+    json_t *o = json_object();
+    json_object_set_new(o, "_class_name", json_string(m->net->class_name));
+    json_object_set_new(o, "_diffusers_version", json_string(diffusers_version));
+    if (m->null_class >= 0) json_object_set_new(o, "_athanor_null_class", json_integer(m->null_class));
+    ath_options_to_json(m->net->options, m->net->n_options, m->config, o);
+    return o;
+}
+
+static json_t *betas_of(const ath_schedule *s) {
+    json_t *list = json_array();
+    for (int i = 0; i < s->timesteps; i++)
+        json_array_append_new(list, json_real(1 - s->alpha_bar[i] / (i ? s->alpha_bar[i - 1] : 1)));
+    return list;
+}
+
+static json_t *scheduler_config(const ath_model *m) {
+    const ath_schedule *s = &m->schedule;
+    const bool named = s->kind && s->kind->diffusers;
+    json_t *o = json_object();
+    json_object_set_new(o, "_class_name", json_string("DDPMScheduler"));
+    json_object_set_new(o, "_diffusers_version", json_string(diffusers_version));
+    if (s->kind) json_object_set_new(o, "_athanor_schedule", json_string(s->kind->name));
+    json_object_set_new(o, "num_train_timesteps", json_integer(s->timesteps));
+    json_object_set_new(o, "beta_start", json_real(s->kind ? s->beta_start : 1e-4));
+    json_object_set_new(o, "beta_end", json_real(s->kind ? s->beta_end : 0.02));
+    json_object_set_new(o, "beta_schedule", json_string(named ? s->kind->diffusers : "linear"));
+    json_object_set_new(o, "trained_betas", named ? json_null() : betas_of(s));
+    json_object_set_new(o, "variance_type", json_string("fixed_small"));
+    json_object_set_new(o, "clip_sample", json_true());
+    json_object_set_new(o, "clip_sample_range", json_real(1));
+    json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(m->prediction)));
+    json_object_set_new(o, "timestep_spacing", json_string("trailing"));
+    json_object_set_new(o, "steps_offset", json_integer(0));
+    json_object_set_new(o, "rescale_betas_zero_snr", json_false());
+    return o;
+}
+
+static json_t *model_index(const ath_model *m) {
+    return json_pack("{s:s, s:s, s:[s,s], s:[s,s]}", "_class_name", "DDPMPipeline", "_diffusers_version",
+                     diffusers_version, "scheduler", "diffusers", "DDPMScheduler", "unet", "diffusers",
+                     m->net->class_name);
+}
+
+/* Joins a folder and a file, and hands the path to the writer. */
+static ath_status write_json_in(const char *folder, const char *name, json_t *object, ath_err *err) {
+    char *path = ath_path_join(folder, name);
+    if (!path) {
+        json_decref(object);
+        return ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
+    }
+    const ath_status status = ath_json_write(object, path, err);
+    free(path);
+    return status;
+}
+
+ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err) {
+    char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler");
+    char *weights = unet ? ath_path_join(unet, weights_name) : NULL;
+    ath_status status = weights && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    if (status == ATH_OK) status = ath_make_dirs(unet, err);
+    if (status == ATH_OK) status = ath_make_dirs(scheduler, err);
+    if (status == ATH_OK) status = ath_model_save_weights(m, params, weights, err);
+    if (status == ATH_OK) status = write_json_in(unet, "config.json", net_config(m), err);
+    if (status == ATH_OK) status = write_json_in(scheduler, "scheduler_config.json", scheduler_config(m), err);
+    if (status == ATH_OK) status = write_json_in(path, "model_index.json", model_index(m), err);
+    free(unet);
+    free(scheduler);
+    free(weights);
+    return status;
+}
+
+/* ---- opening ---- */
+
+static ath_status read_betas(ath_schedule *s, const json_t *list, const char *path, ath_err *err) {
+    const size_t n = json_array_size(list);
+    double *beta = malloc((n + 1) * sizeof *beta);
+    if (!beta) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    for (size_t i = 0; i < n; i++) beta[i] = json_number_value(json_array_get(list, i));
+    const ath_status status = ath_schedule_from_betas(s, beta, n < 2000000 ? (int)n : 2000000, err);
+    free(beta);
+    return status;
+}
+
+static ath_status read_scheduler(ath_schedule *s, ath_prediction *prediction, const json_t *o, const char *path,
+                                 ath_err *err) {
+    const json_t *steps = json_object_get(o, "num_train_timesteps"), *betas = json_object_get(o, "trained_betas");
+    const json_t *start = json_object_get(o, "beta_start"), *end = json_object_get(o, "beta_end");
+    const char *name = json_string_value(json_object_get(o, "beta_schedule"));
+    const char *ours = json_string_value(json_object_get(o, "_athanor_schedule"));
+    const char *target = json_string_value(json_object_get(o, "prediction_type"));
+    const int timesteps = json_is_integer(steps) ? (int)json_integer_value(steps) : 1000;
+    *prediction = ATH_EPSILON;
+    if (target && ath_prediction_parse(target, prediction, err) != ATH_OK) return ath_fail_within(err, ATH_E_FORMAT, "%s: prediction_type", path);
+    if (json_is_true(json_object_get(o, "rescale_betas_zero_snr")))
+        return ath_fail(err, ATH_E_FORMAT, "%s: rescale_betas_zero_snr is true, which is not supported", path);
+    const ath_schedule_kind *kind = ours ? ath_schedule_kind_find(ours) : NULL;
+    int n_kinds;
+    const ath_schedule_kind *kinds = ath_schedule_kinds(&n_kinds);
+    for (int i = 0; !kind && i < n_kinds; i++)
+        if (kinds[i].diffusers && strcmp(kinds[i].diffusers, name ? name : "linear") == 0) kind = &kinds[i];
+    ath_status status;
+    if (json_is_array(betas) && !ours)
+        status = read_betas(s, betas, path, err);
+    else if (!kind)
+        return ath_fail(err, ATH_E_FORMAT, "%s: beta_schedule \"%s\" is not known", path, name ? name : "");
+    else
+        status = ath_schedule_make(s, kind, timesteps, json_is_number(start) ? json_number_value(start) : 1e-4,
+                                   json_is_number(end) ? json_number_value(end) : 0.02, err);
+    return status == ATH_OK ? ATH_OK : ath_fail_within(err, ATH_E_FORMAT, "%s", path);
+}
+
+static ath_status find_net(const ath_net **net, const json_t *o, const char *path, ath_err *err) {
+    const char *name = json_string_value(json_object_get(o, "_class_name"));
+    int n;
+    const ath_net *const *all = ath_net_all(&n);
+    *net = NULL;
+    for (int i = 0; i < n; i++)
+        if (strcmp(all[i]->class_name, name ? name : "UNet2DModel") == 0) *net = all[i];
+    if (!*net) return ath_fail(err, ATH_E_FORMAT, "%s: _class_name \"%s\" is not a network known here", path, name);
+    return ATH_OK;
+}
+
+/* From the files' paths; scheduler_path may name a file that is not there. */
+static ath_status open_files(ath_model **out, const char *config_path, const char *weights_path,
+                             const char *scheduler_path, ath_err *err) {
+    json_t *o = NULL, *scheduler = NULL;
+    void *config = NULL;
+    const ath_net *net = NULL;
+    ath_schedule schedule = {0};
+    ath_prediction prediction = ATH_EPSILON;
+    ath_status status = ath_json_read(&o, config_path, err);
+    if (status == ATH_OK) status = find_net(&net, o, config_path, err);
+    if (status == ATH_OK && !(config = calloc(1, net->config_size)))
+        status = ath_fail(err, ATH_E_MEM, "%s: out of memory", config_path);
+    if (status == ATH_OK) {
+        ath_options_default(net->options, net->n_options, config);
+        status = ath_options_from_json(net->options, net->n_options, config, o, false, config_path, err);
+    }
+    if (status == ATH_OK && ath_path_exists(scheduler_path)) {
+        status = ath_json_read(&scheduler, scheduler_path, err);
+        if (status == ATH_OK) status = read_scheduler(&schedule, &prediction, scheduler, scheduler_path, err);
+    } else if (status == ATH_OK)
+        status = ath_schedule_make(&schedule, ath_schedule_kind_find("linear"), 1000, 1e-4, 0.02, err);
+    if (status == ATH_OK) {
+        const json_t *null_class = json_object_get(o, "_athanor_null_class");
+        status = ath_model_create(out, net, config, schedule, prediction,
+                                  json_is_integer(null_class) ? (int)json_integer_value(null_class) : -1, err);
+    }
+    if (status == ATH_OK && (status = ath_model_load_weights(*out, (*out)->params, weights_path, err)) != ATH_OK) {
+        /* a network that does not fit together has no parameters to miss: tell that first */
+        ath_model_destroy(*out);
+        *out = NULL;
+    }
+    json_decref(o);
+    json_decref(scheduler);
+    free(config);
+    return status;
+}
+
+ath_status ath_model_open(ath_model **out, const char *path, ath_err *err) {
+    *out = NULL;
+    if (!ath_path_exists(path)) return ath_fail(err, ATH_E_IO, "%s: no such run directory", path);
+    char *index = ath_path_join(path, "unet/config.json"), *bare = ath_path_join(path, "config.json");
+    char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler/scheduler_config.json");
+    char *weights = NULL;
+    ath_status status = index && bare && unet && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    if (status == ATH_OK) {
+        const bool pipeline = ath_path_exists(index);
+        if (!pipeline && !ath_path_exists(bare))
+            status = ath_fail(err, ATH_E_FORMAT, "%s: is not a model: expected unet/config.json or config.json in it", path);
+        else if (!(weights = ath_path_join(pipeline ? unet : path, weights_name)))
+            status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+        else
+            status = open_files(out, pipeline ? index : bare, weights, scheduler, err);
+    }
+    free(index);
+    free(bare);
+    free(unet);
+    free(scheduler);
+    free(weights);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* A model: a network with its weights, and the diffusion process it was trained for.
+ * On disk it is a diffusers pipeline directory:
+ *   model_index.json
+ *   unet/config.json  unet/diffusion_pytorch_model.safetensors
+ *   scheduler/scheduler_config.json
+ * A bare network directory (config.json and its weights side by side) opens too, with
+ * the default process. */
+#ifndef ATH_MODEL_MODEL_H
+#define ATH_MODEL_MODEL_H
+#include "base/rng.h"
+#include "diffusion/level.h"
+#include "diffusion/net.h"
+#include "diffusion/prediction.h"
+#include "graph/params.h"
+
+typedef struct ath_model {
+    const ath_net *net;
+    void *config;              /* net->config_size bytes, owned        */
+    ath_graph *graph;          /* owned                                */
+    ath_tensor x, t, label, skip_scales, output; /* label, skip_scales: {0} where there is none */
+    ath_shape image;
+    int classes;               /* rows of the label table; 0: unconditional               */
+    int null_class;            /* the row that means "no class", -1 when there is none    */
+    int skips;                 /* skip connections with a scale                           */
+    ath_schedule schedule;     /* owned                                */
+    ath_prediction prediction;
+    size_t n_params;
+    float *params;             /* (n_params), owned; the weights that are sampled from    */
+} ath_model;
+
+/* Builds the network of `config` (copied) without weights: params is allocated and zero.
+ * null_class as above. The schedule is taken over. On failure *out is NULL and the schedule is freed. */
+ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_schedule schedule,
+                            ath_prediction prediction, int null_class, ath_err *err);
+/* Reads a run directory or a bare network directory. Every tensor must be there with the expected shape,
+ * and no other: errors name file and tensor. */
+ath_status ath_model_open(ath_model **out, const char *path, ath_err *err);
+/* Writes the pipeline's files below `path` (created if need be) with these weights. */
+ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err);
+void ath_model_destroy(ath_model *m); /* accepts NULL */
+
+/* The weights file alone: torch's layouts and names. */
+ath_status ath_model_save_weights(const ath_model *m, const float *params, const char *path, ath_err *err);
+ath_status ath_model_load_weights(const ath_model *m, float *params, const char *path, ath_err *err);
+
+#endif

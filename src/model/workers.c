@@ -1,0 +1,101 @@
+/* Workers on micro-batches: see workers.h. */
+#include "model/workers.h"
+#include <omp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct ath_workers {
+    const ath_model *model;
+    int threads, micro_batch;
+    ath_plan **plan; /* (threads) */
+    const float *params;
+    float *packed;
+};
+
+int ath_micro_batch(const ath_graph *g) {
+    ath_plan *plan;
+    if (ath_plan_compile(&plan, g, 1, ATH_GRAD_PARAMS, NULL) != ATH_OK) return 0;
+    const size_t bytes = ath_plan_bytes(plan);
+    ath_plan_destroy(plan);
+    int n = 8;
+    while (n > 1 && (size_t)n * bytes > (size_t)24 << 20) n /= 2;
+    return n;
+}
+
+ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads, int micro_batch, unsigned want,
+                              ath_err *err) {
+    *out = NULL;
+    if (micro_batch < 1 || micro_batch > 256)
+        return ath_fail(err, ATH_E_ARG, "micro-batch: %d images, expected 1 to 256", micro_batch);
+    ath_workers *w = calloc(1, sizeof *w);
+    if (!w) return ath_fail(err, ATH_E_MEM, "out of memory for the workers");
+    w->model = m;
+    w->threads = threads > 0 ? threads : omp_get_num_procs();
+    w->micro_batch = micro_batch;
+    w->plan = calloc((size_t)w->threads, sizeof *w->plan);
+    ath_status status = w->plan ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the workers");
+    for (int i = 0; i < w->threads && status == ATH_OK; i++)
+        status = ath_plan_compile(&w->plan[i], m->graph, micro_batch, want, err);
+    if (status == ATH_OK) {
+        w->packed = malloc((ath_plan_packed_floats(w->plan[0]) + 1) * sizeof *w->packed);
+        if (!w->packed) status = ath_fail(err, ATH_E_MEM, "out of memory for the weights");
+    }
+    if (status != ATH_OK) {
+        ath_workers_destroy(w);
+        return status;
+    }
+    *out = w;
+    return ATH_OK;
+}
+
+void ath_workers_destroy(ath_workers *w) {
+    if (!w) return;
+    for (int i = 0; w->plan && i < w->threads; i++) ath_plan_destroy(w->plan[i]);
+    free(w->plan);
+    free(w->packed);
+    free(w);
+}
+
+int ath_workers_threads(const ath_workers *w) { return w->threads; }
+const char *ath_workers_isa(void) { return ath_plan_isa(); }
+int ath_workers_micro_batch(const ath_workers *w) { return w->micro_batch; }
+
+size_t ath_workers_bytes(const ath_workers *w) {
+    return (size_t)w->threads * ath_plan_bytes(w->plan[0]) + ath_plan_packed_floats(w->plan[0]) * sizeof(float);
+}
+
+void ath_workers_each(ath_workers *w, int parts, void (*fn)(void *self, int part), void *self) {
+#pragma omp parallel for num_threads(w->threads) schedule(dynamic)
+    for (int part = 0; part < parts; part++) fn(self, part);
+}
+
+enum { PACK_PARTS = 64 };
+
+static void pack_part(void *self, int part) {
+    const ath_workers *w = self;
+    ath_plan_pack(w->plan[0], w->params, w->packed, part, PACK_PARTS);
+}
+
+void ath_workers_use(ath_workers *w, const float *params) {
+    w->params = params;
+    if (ath_plan_packed_floats(w->plan[0])) ath_workers_each(w, PACK_PARTS, pack_part, w);
+}
+
+void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self) {
+    atomic_int next = 0; /* taken in order: the ordered gradient sum relies on it */
+    const int count = (n + w->micro_batch - 1) / w->micro_batch;
+#pragma omp parallel num_threads(w->threads)
+    {
+        const int worker = omp_get_thread_num();
+        for (;;) {
+            const int index = atomic_fetch_add(&next, 1);
+            if (index >= count) break;
+            const int first = index * w->micro_batch;
+            ath_run run = {.n = n - first < w->micro_batch ? n - first : w->micro_batch,
+                           .params = w->params,
+                           .packed = w->packed,
+                           .first_image = (uint64_t)first};
+            fn(self, worker, w->plan[worker], &run, first, index);
+        }
+    }
+}
