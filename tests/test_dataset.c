@@ -109,8 +109,9 @@ static ath_dataset open_ok(const char *path, ath_dataset_options *options) {
 }
 
 static void check_shape(const ath_dataset *d, int n, int h, int w, int c, int n_class) {
-    CHECK(d->n == n && d->h == h && d->w == w && d->c == c && d->n_class == n_class, "(%d,%d,%d,%d) of %d classes, expected (%d,%d,%d,%d) of %d",
-          d->n, d->h, d->w, d->c, d->n_class, n, h, w, c, n_class);
+    CHECK(d->n == n && d->h == h && d->w == w && d->c == c && d->n_class == n_class,
+          "(%d,%d,%d,%d) of %d classes, expected (%d,%d,%d,%d) of %d", d->n, d->h, d->w, d->c, d->n_class, n, h, w, c,
+          n_class);
 }
 
 static void an_idx_file_reads_back_zipped_or_not_grey_or_rgb(void **state) {
@@ -132,10 +133,14 @@ static void an_idx_file_reads_back_zipped_or_not_grey_or_rgb(void **state) {
 static void labels_are_found_beside_the_images_under_every_usual_name(void **state) {
     (void)state;
     static const char *const names[][2] = {
-        {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},       {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"},
-        {"train-images.idx3-ubyte", "train-labels.idx1-ubyte"},       {"train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"},
-        {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte"},    {"train-images-idx4-ubyte", "train-labels-idx1-ubyte"},
-        {"train-images.idx4-ubyte.gz", "train-labels.idx1-ubyte.gz"}, {"train-images", "train-labels"},
+        {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
+        {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"},
+        {"train-images.idx3-ubyte", "train-labels.idx1-ubyte"},
+        {"train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"},
+        {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte"},
+        {"train-images-idx4-ubyte", "train-labels-idx1-ubyte"},
+        {"train-images.idx4-ubyte.gz", "train-labels.idx1-ubyte.gz"},
+        {"train-images", "train-labels"},
     };
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
         char sub[32], name[2][128];
@@ -169,7 +174,8 @@ static void the_test_split_is_t10k_and_must_be_there(void **state) {
         assert_int_equal(d.n, k ? 2 : 3);
         ath_dataset_close(&d);
     }
-    must_fail(in_folder("train-images-idx3-ubyte"), &(ath_dataset_options){.test_split = true}, ATH_E_ARG, "test split");
+    must_fail(in_folder("train-images-idx3-ubyte"), &(ath_dataset_options){.test_split = true}, ATH_E_ARG,
+              "test split");
     assert_int_equal(remove(in_folder("train-images-idx3-ubyte")), 0);
     must_fail(folder, NULL, ATH_E_FORMAT, "train-images");
 }
@@ -254,11 +260,21 @@ static void an_idx_header_with_any_bit_flipped_is_refused(void **state) {
 static void sizes_beyond_all_bounds_are_refused_before_they_are_believed(void **state) {
     (void)state;
     static const uint32_t dims[][4] = {
-        {0xffffffff, 0xffffffff, 0xffffffff, 3}, {0x80000000, 1, 1, 1},  {0xffffffff, 4096, 4096, 3}, {1, 4097, 1, 1},
-        {1, 1, 4097, 1},                         {0x7fffffff, 64, 1, 1}, {1, 0, 4, 1},                {1, 4, 0, 1},
-        {0, 4, 4, 1},                            {1, 4, 4, 2},           {1, 4, 4, 0},                {1, 4, 4, 4},
+        {0xffffffff, 0xffffffff, 0xffffffff, 3},
+        {0x80000000, 1, 1, 1},
+        {0xffffffff, 4096, 4096, 3},
+        {1, 4097, 1, 1},
+        {1, 1, 4097, 1},
+        {0x7fffffff, 64, 1, 1},
+        {1, 0, 4, 1},
+        {1, 4, 0, 1},
+        {0, 4, 4, 1},
+        {1, 4, 4, 2},
+        {1, 4, 4, 0},
+        {1, 4, 4, 4},
         {0x10000, 0x10000, 0x10000, 0x10000}, /* 2^64: nothing, where it wraps */
-        {0x7fffffff, 4096, 4096, 1},             {513, 4096, 4096, 1},
+        {0x7fffffff, 4096, 4096, 1},
+        {513, 4096, 4096, 1},
     };
     for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
         bytes b = {.size = 0};
@@ -332,8 +348,10 @@ static void an_option_out_of_range_is_refused_by_name(void **state) {
     const bytes b = idx_images();
     put_file("x", b.data, b.size);
     static const int bad_size[] = {-1, 4097}, bad_channels[] = {2, 4, -3};
-    for (int k = 0; k < 2; k++) must_fail(in_folder("x"), &(ath_dataset_options){.image_size = bad_size[k]}, ATH_E_ARG, "image_size");
-    for (int k = 0; k < 3; k++) must_fail(in_folder("x"), &(ath_dataset_options){.channels = bad_channels[k]}, ATH_E_ARG, "channels");
+    for (int k = 0; k < 2; k++)
+        must_fail(in_folder("x"), &(ath_dataset_options){.image_size = bad_size[k]}, ATH_E_ARG, "image_size");
+    for (int k = 0; k < 3; k++)
+        must_fail(in_folder("x"), &(ath_dataset_options){.channels = bad_channels[k]}, ATH_E_ARG, "channels");
 }
 
 /* ---- size and channels ---- */
@@ -381,7 +399,8 @@ static void shrinking_is_the_mean_over_each_pixels_area(void **state) {
                                 if (dy > 0 && dx > 0) sum += dy * dx * image[(y * side + x) * c + k];
                             }
                         const double mean = sum / (scale * scale), got = d.pixel[(v * size + u) * c + k];
-                        CHECK(fabs(got - mean) <= 0.5 + 1e-9, "%d -> %d at (%d,%d): %g, the mean is %g", side, size, v, u, got, mean);
+                        CHECK(fabs(got - mean) <= 0.5 + 1e-9, "%d -> %d at (%d,%d): %g, the mean is %g", side, size, v,
+                              u, got, mean);
                     }
             ath_dataset_close(&d);
         }
@@ -397,12 +416,14 @@ static void enlarging_is_linear_between_pixel_centres(void **state) {
         for (int v = 0; v < size; v++)
             for (int u = 0; u < size; u++) {
                 const double last = side - 1;
-                const double y = fmin(fmax((v + 0.5) * side / size - 0.5, 0), last), x = fmin(fmax((u + 0.5) * side / size - 0.5, 0), last);
+                const double y = fmin(fmax((v + 0.5) * side / size - 0.5, 0), last),
+                             x = fmin(fmax((u + 0.5) * side / size - 0.5, 0), last);
                 const int y0 = (int)y, x0 = (int)x, y1 = y0 + (y0 < side - 1), x1 = x0 + (x0 < side - 1);
                 const double a = (1 - (x - x0)) * image[y0 * side + x0] + (x - x0) * image[y0 * side + x1];
                 const double b = (1 - (x - x0)) * image[y1 * side + x0] + (x - x0) * image[y1 * side + x1];
                 const double exact = a + (y - y0) * (b - a), got = d.pixel[v * size + u];
-                CHECK(fabs(got - exact) <= 0.5 + 1e-9, "%d -> %d at (%d,%d): %g, expected %g", side, size, v, u, got, exact);
+                CHECK(fabs(got - exact) <= 0.5 + 1e-9, "%d -> %d at (%d,%d): %g, expected %g", side, size, v, u, got,
+                      exact);
             }
         ath_dataset_close(&d);
     }
@@ -414,7 +435,8 @@ static void a_constant_image_stays_constant_at_any_size(void **state) {
         for (int size = 1; size <= 40; size += 3) {
             memset(image, value, sizeof image);
             ath_dataset d = through(image, 11, 19, 3, size, 0);
-            for (int k = 0; k < size * size * 3; k++) CHECK(d.pixel[k] == value, "%d became %d at size %d", value, d.pixel[k], size);
+            for (int k = 0; k < size * size * 3; k++)
+                CHECK(d.pixel[k] == value, "%d became %d at size %d", value, d.pixel[k], size);
             ath_dataset_close(&d);
         }
 }
@@ -584,9 +606,11 @@ static void a_folder_that_is_no_data_set_is_refused_with_what_was_found(void **s
     put_file("cat/0001.jpg", "x", 1);
     must_fail(folder, NULL, ATH_E_FORMAT, "JPEG");
     assert_int_equal(remove(in_folder("cat/0001.jpg")), 0);
+    put_file("batches.meta.txt", "x", 1); /* the file that tells most is named, not the first */
     put_file("data_batch_1.bin.gz", "x", 1);
     must_fail(folder, NULL, ATH_E_FORMAT, "CIFAR");
     assert_int_equal(remove(in_folder("data_batch_1.bin.gz")), 0);
+    assert_int_equal(remove(in_folder("batches.meta.txt")), 0);
     put_file("notes.txt", "x", 1);
     must_fail(folder, NULL, ATH_E_FORMAT, "notes.txt");
     put_png("cat/a.png", 2, 2, 1, 1);

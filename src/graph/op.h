@@ -30,7 +30,8 @@ typedef struct ath_node {
     } at;
 } ath_node;
 
-/* One execution, on n images. Pointers are into the plan's arena; none may be kept. */
+/* One execution, on n images. Pointers are into the plan's arena; none may be kept. Where one
+ * tensor is several inputs, dx[] repeats and acc[] is set from the second on: dx[0] comes first. */
 typedef struct ath_call {
     const ath_node *node;
     const ath_kernels *k;

@@ -102,8 +102,17 @@ static void picture_list_free(picture_list *list) {
     *list = (picture_list){0};
 }
 
+/* Of the entries that are of no use, one is kept for the error message: the first, or the
+ * first that tells of a data set we cannot read yet. False when out of memory. */
+static bool keep_telling(char **other, const char *name) {
+    if (*other && (ath_unsupported(*other) || !ath_unsupported(name))) return true;
+    free(*other);
+    *other = strdup(name);
+    return *other != NULL;
+}
+
 /* Sorts a folder's entries into paths of PNG files and, if `sub` is not NULL, of sub-folders;
- * *other is the name of an entry that is neither (owned by the caller), if it was NULL before. */
+ * *other is the name of an entry that is neither, owned by the caller (NULL: none so far). */
 static ath_status sort_entries(const char *path, ath_names *png, ath_names *sub, char **other, ath_err *err) {
     ath_names entries;
     ATH_TRY(ath_list_folder(path, &entries, err));
@@ -118,7 +127,7 @@ static ath_status sort_entries(const char *path, ath_names *png, ath_names *sub,
             enough = add_name(png, full);
         } else {
             free(full);
-            if (!*other) enough = (*other = strdup(entries.name[i])) != NULL;
+            enough = keep_telling(other, entries.name[i]);
         }
     }
     ath_names_free(&entries);

@@ -14,7 +14,8 @@ enum {
 static uint8_t to_byte(float x) {
     const double p = ((double)x + 1) * 127.5;
     if (!(p > 0)) return 0;
-    return p < 255 ? (uint8_t)rint(p) : 255;
+    if (p >= 255) return 255;
+    return (uint8_t)rint(p);
 }
 
 /* The whole factor nearest to CELL / side, 1 for images that are large enough. */

@@ -29,12 +29,18 @@ static void vjp(const ath_call *c) {
     if (c->dx[0]) c->k->conv_input_grad(&s, c->dy, c->packed_vjp, c->dx[0], c->acc[0], c->scratch);
 }
 
+/* A plan also runs fewer images than it has room for, and a kernel that cuts the work into
+ * equal blocks may want more scratch for fewer: the largest of all counts is kept. */
 static size_t scratch_floats(const ath_graph *g, const ath_node *node, const ath_kernels *k, int n, bool in_vjp) {
-    const ath_conv_shape s = shape_in(g, node, n);
-    if (!in_vjp) return k->conv_scratch_floats(&s, ATH_CONV_FORWARD);
-    const size_t input = k->conv_scratch_floats(&s, ATH_CONV_INPUT_GRAD);
-    const size_t weight = k->conv_scratch_floats(&s, ATH_CONV_WEIGHT_GRAD);
-    return input > weight ? input : weight;
+    size_t most = 0;
+    for (int i = 1; i <= n; i++) {
+        const ath_conv_shape s = shape_in(g, node, i);
+        for (int pass = in_vjp ? ATH_CONV_INPUT_GRAD : ATH_CONV_FORWARD; pass <= (in_vjp ? ATH_CONV_WEIGHT_GRAD : ATH_CONV_FORWARD); pass++) {
+            const size_t floats = k->conv_scratch_floats(&s, (ath_conv_pass)pass);
+            if (floats > most) most = floats;
+        }
+    }
+    return most;
 }
 
 static size_t pack_floats(const ath_graph *g, const ath_node *node, const ath_kernels *k, bool in_vjp) {

@@ -24,63 +24,107 @@ enum { ROW_BLOCK_FLOATS = 48 * 1024, MAX_ROWS = 16 * MR };
 /* Rows a block may have when each is k floats: all in L2 with room for a panel of B. */
 static int block_rows(int k) { return at_least(at_most(ROW_BLOCK_FLOATS / k / MR, 16), 1) * MR; }
 
-/* Writes taps t0..t1 of the windows at positions first..first+count. Element k of row r
- * goes to a[k/W*block + r*row + k%W]; rows are zero filled to a multiple of W. */
-static void gather(const view *v, const float *in, int first, int count, int t0, int t1, float *a, size_t block,
-                   size_t row) {
-    const int c = v->c;
-    for (int r = 0; r < count; r++, a += row) {
-        const int p = first + r, ox = p % v->out_w, oy = p / v->out_w % v->out_h, n = p / v->out_w / v->out_h;
-        const float *image = in + sz(n) * sz(v->h) * sz(v->w) * sz(c);
-        size_t k = 0;
-        for (int t = t0; t < t1; t++) {
-            const int iy = oy * v->stride + t / v->kernel - v->pad, ix = ox * v->stride + t % v->kernel - v->pad;
-            const bool inside = iy >= 0 && iy < v->h && ix >= 0 && ix < v->w;
-            const float *src = inside ? image + (sz(iy) * sz(v->w) + sz(ix)) * sz(c) : NULL;
-            if (c % W == 0)
-                for (int i = 0; i < c; i += W, k += W) store(a + k / W * block, inside ? load(src + i) : (vec){0});
-            else
-                for (int i = 0; i < c; i++, k++) a[k / W * block + k % W] = inside ? src[i] : 0;
-        }
-        for (; k % W != 0; k++) a[k / W * block + k % W] = 0;
+/* The window at a position: image, row and column of its first tap, which may be outside. Positions are walked by
+ * `next_position`, as dividing for each costs more than copying a small window. */
+typedef struct position {
+    int n, oy, ox;
+} position;
+
+INLINE position position_of(const view *v, int p) {
+    return (position){p / v->out_w / v->out_h, p / v->out_w % v->out_h, p % v->out_w};
+}
+
+INLINE void next_position(const view *v, position *p) {
+    if (++p->ox < v->out_w) return;
+    p->ox = 0;
+    if (++p->oy < v->out_h) return;
+    p->oy = 0;
+    p->n++;
+}
+
+/* A part of a window that is contiguous in a row of the image, and where it is in a row of the product: `len` floats
+ * from float `at` of the kernel's row ky are elements k.. (gather), or columns k.. of a panel (scatter). */
+typedef struct run {
+    int ky, at, k, len;
+} run;
+
+enum { MAX_RUNS = 32 }; /* a panel has no more columns; kernels no more rows */
+
+/* The runs of elements j0..j1 of the window. */
+static int runs_of(const view *v, int j0, int j1, run *runs) {
+    const int line = v->kernel * v->c;
+    int n = 0;
+    for (int j = j0; j < j1; j += runs[n++].len) {
+        ATH_ASSERT(n < MAX_RUNS);
+        runs[n] = (run){j / line, j % line, j - j0, at_most(line - j % line, j1 - j)};
+    }
+    return n;
+}
+
+/* Copies len floats, or zeros when src is NULL, to elements k.. of a row stored in blocks of W. */
+INLINE void put(float *row, size_t block, unsigned k, const float *src, int len) {
+    while (len > 0) {
+        const unsigned at = k % W;
+        const int m = at_most(len, W - (int)at);
+        float *dst = row + k / W * block + at;
+        store_some(dst, src != NULL ? load_some(src, m) : (vec){0}, m);
+        if (src != NULL) src += m;
+        k += (unsigned)m;
+        len -= m;
     }
 }
 
-/* Where columns of a scattered product go: `len` of them from `col` are channels ch.. of the pixel at tap (ky, kx). */
-typedef struct run {
-    int col, len, ky, kx, ch;
-} run;
-
-static int panel_runs(const view *v, int j0, run *runs) {
-    const int end = at_most(j0 + PANEL, v->kernel * v->kernel * v->c);
-    int n = 0;
-    for (int j = j0; j < end; j += runs[n++].len) {
-        const int t = j / v->c, ch = j % v->c;
-        runs[n] = (run){j - j0, at_most(v->c - ch, end - j), t / v->kernel, t % v->kernel, ch};
+/* Writes these runs of the windows at positions first..first+count. Element k of row r
+ * goes to a[k/W*block + r*row + k%W]; rows are zero filled to a multiple of W. */
+static void gather(const view *v, const float *in, int first, int count, const run *runs, int n_runs, float *a,
+                   size_t block, size_t row) {
+    const int c = v->c, line = v->w * c, width = v->kernel * c;
+    const int k_end = runs[n_runs - 1].k + runs[n_runs - 1].len, padding = round_up(k_end, W) - k_end;
+    position p = position_of(v, first);
+    for (int r = 0; r < count; r++, a += row, next_position(v, &p)) {
+        const int y0 = p.oy * v->stride - v->pad, x0 = (p.ox * v->stride - v->pad) * c;
+        const bool inside = x0 >= 0 && x0 + width <= line;
+        const float *image = in + sz(p.n) * sz(v->h) * sz(line);
+        for (int i = 0; i < n_runs; i++) {
+            const run *q = &runs[i];
+            const int y = y0 + q->ky;
+            const unsigned k = (unsigned)q->k;
+            if (y < 0 || y >= v->h) {
+                put(a, block, k, NULL, q->len);
+                continue;
+            }
+            const float *src = image + sz(y) * sz(line);
+            if (inside) {
+                put(a, block, k, src + x0 + q->at, q->len);
+                continue;
+            }
+            const int before = at_most(at_least(-(x0 + q->at), 0), q->len);
+            const int copied = at_least(at_most(line - x0 - q->at, q->len) - before, 0);
+            put(a, block, k, NULL, before);
+            if (copied > 0) put(a, block, k + (unsigned)before, src + (x0 + q->at + before), copied);
+            put(a, block, k + (unsigned)(before + copied), NULL, q->len - before - copied);
+        }
+        put(a, block, (unsigned)k_end, NULL, padding);
     }
-    return n;
 }
 
 /* Adds the tile of a product, whose rows are positions first.. of the window, into the images. */
 static void scatter(const view *v, float *out, int first, int count, const run *runs, int n_runs, const float *tile) {
     const int c = v->c;
-    for (int r = 0; r < count; r++, tile += PANEL) {
-        const int p = first + r, ox = p % v->out_w, oy = p / v->out_w % v->out_h, n = p / v->out_w / v->out_h;
-        const int y0 = oy * v->stride - v->pad, x0 = ox * v->stride - v->pad;
-        float *image = out + sz(n) * sz(v->h) * sz(v->w) * sz(c);
+    const size_t line = sz(v->w) * sz(c);
+    position p = position_of(v, first);
+    for (int r = 0; r < count; r++, tile += PANEL, next_position(v, &p)) {
+        const int y0 = p.oy * v->stride - v->pad, x0 = (p.ox * v->stride - v->pad) * c;
+        float *image = out + sz(p.n) * sz(v->h) * line;
         for (int i = 0; i < n_runs; i++) {
             const run *q = &runs[i];
-            const int y = y0 + q->ky, x = x0 + q->kx;
-            if (y < 0 || y >= v->h || x < 0 || x >= v->w) continue;
-            float *dst = image + (sz(y) * sz(v->w) + sz(x)) * sz(c) + q->ch;
-            const float *src = tile + q->col;
-            if (q->len < 4) {
-                for (int j = 0; j < q->len; j++) dst[j] += src[j];
-                continue;
-            }
-            int j = 0;
-            for (; j + W <= q->len; j += W) store(dst + j, load(dst + j) + load(src + j));
-            if (j < q->len) store_part(dst + j, load_part(dst + j, q->len - j) + load_part(src + j, q->len - j), q->len - j);
+            const int y = y0 + q->ky, from = at_least(x0 + q->at, 0), to = at_most(x0 + q->at + q->len, v->w * c);
+            if (y < 0 || y >= v->h || from >= to) continue;
+            float *dst = image + sz(y) * line + from;
+            const float *src = tile + q->k + (from - x0 - q->at);
+            int n = to - from;
+            for (; n >= W; n -= W, dst += W, src += W) store(dst, load(dst) + load(src));
+            if (n > 0) store_part(dst, load_part(dst, n) + load_part(src, n), n);
         }
     }
 }
@@ -163,15 +207,16 @@ static void fill(float *out, size_t pixels, int c, const float *bias) {
 static void direct_block(const direct *d, const float *in, const float *packed, const float *bias, bool acc, float *out,
                          int first, int count, float *a) {
     float tile[MR * PANEL] __attribute__((aligned(64)));
-    run runs[PANEL];
-    const int groups = group_count(count);
+    run runs[MAX_RUNS];
+    const int groups = group_count(count), window = d->rows.kernel * d->rows.kernel * d->rows.c;
+    int n_runs = runs_of(&d->rows, 0, window, runs);
     for (int g = 0, r = 0; g < groups; g++) {
         const int mr = group_size(count, groups, g);
-        gather(&d->rows, in, first + r, mr, 0, d->rows.kernel * d->rows.kernel, a + sz(r) * sz(d->k), sz(mr) * W, W);
+        gather(&d->rows, in, first + r, mr, runs, n_runs, a + sz(r) * sz(d->k), sz(mr) * W, W);
         r += mr;
     }
     for (int j = 0; j < d->n; j += PANEL) {
-        const int n_runs = d->scatters ? panel_runs(&d->window, j, runs) : 0;
+        if (d->scatters) n_runs = runs_of(&d->window, j, at_most(j + PANEL, d->n), runs);
         for (int g = 0, r = 0; g < groups; g++) {
             const int mr = group_size(count, groups, g);
             rows_of[mr](a + sz(r) * sz(d->k), packed + sz(j) * sz(d->k), d->k, tile);
@@ -240,10 +285,12 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
     memset(b, 0, sz(d.block) * sz(ldb) * sizeof *b);
     for (int t0 = 0; t0 < taps; t0 += d.taps_at_once) {
         const int t1 = at_most(t0 + d.taps_at_once, taps), m = (t1 - t0) * d.rows.c;
+        run runs[MAX_RUNS], whole[1];
+        const int n_runs = runs_of(&d.rows, t0 * d.rows.c, t1 * d.rows.c, runs), one = runs_of(&plain, 0, d.plain_c, whole);
         for (int first = 0; first < total; first += d.block) {
             const int count = at_most(total - first, d.block);
-            gather(&d.rows, gathered, first, count, t0, t1, a, W, sz(d.lda));
-            gather(&plain, other, first, count, 0, 1, b, W, sz(ldb));
+            gather(&d.rows, gathered, first, count, runs, n_runs, a, W, sz(d.lda));
+            gather(&plain, other, first, count, whole, one, b, W, sz(ldb));
             outer_matrix(m, d.n, count, a, sz(d.lda), b, sz(ldb), sum, first > 0);
         }
         for (int t = t0; t < t1; t++) {

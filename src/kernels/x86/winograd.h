@@ -15,12 +15,6 @@
  * not mean products with one row. A tile's result is the same whatever else its block has.
  * Part of template.h. */
 
-#ifdef ATH_TUNE
-extern int ath_tune[8];
-#define SKIP ath_tune[5]
-#else
-#define SKIP 0
-#endif
 enum { SIDE = 6, POINTS = SIDE * SIDE, STEP = 4 };
 
 static bool winograd_takes(const ath_conv_shape *s) {
@@ -37,6 +31,12 @@ static tiling tiling_of(const ath_conv_shape *s) {
     t.per_image = t.across * ((s->h + STEP - 1) / STEP);
     t.total = s->n * t.per_image;
     return t;
+}
+
+/* The size of the fewest equal blocks of at most `limit` tiles. */
+INLINE int even_blocks(int total, int limit) {
+    const int blocks = (total + limit - 1) / limit;
+    return (total + blocks - 1) / blocks;
 }
 
 /* Where a tile's outputs are: image, first row and column. */
@@ -265,11 +265,7 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     /* Few tiles, so that V and the products stay in L2 with a panel of weights; more where the weights do not, and
      * are read anew from L3 for each block. Measured with 14, 28, 42, 56, 84 and 112 for all the layers of bench_conv. */
     const size_t weights = sz(d.from) * sz(d.to);
-    d.block = weights <= 128 * 128 ? 14 : weights <= 128 * 256 ? 28 : 56;
-#ifdef ATH_TUNE
-    if (ath_tune[0]) d.block = ath_tune[0] * MR;
-#endif
-    d.block = at_most(d.block / MR * MR, d.t.total);
+    d.block = even_blocks(d.t.total, (weights <= 128 * 128 ? 14 : weights <= 128 * 256 ? 28 : 56) / MR * MR);
     /* An odd number of cache lines, so that the points do not fall on the same sets. */
     d.v_point = (sz(d.block) * sz(d.from) / 16 | 1) * 16;
     d.m_point = (sz(d.block) * PANEL / 16 | 1) * 16;
@@ -325,20 +321,20 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
         const int count = at_most(d.t.total - first, d.block), groups = group_count(count);
         for (int g = 0, r = 0; g < groups; g++) {
             const int mr = group_size(count, groups, g);
-            for (int i = 0; i < mr && !(SKIP & 1); i++)
+            for (int i = 0; i < mr; i++)
                 input_tile(&d.t, place_of(&d.t, first + r + i), in, d.from, zeros, v + sz(r) * sz(d.from) + i * W,
                            d.v_point, sz(mr) * W);
             r += mr;
         }
         for (int j = 0; j < d.to; j += PANEL) {
             const float *b = packed + sz(j / PANEL) * POINTS * sz(d.from) * PANEL;
-            for (int e = 0; e < POINTS && !(SKIP & 2); e++, b += sz(d.from) * PANEL)
+            for (int e = 0; e < POINTS; e++, b += sz(d.from) * PANEL)
                 for (int g = 0, r = 0; g < groups; g++) {
                     const int mr = group_size(count, groups, g);
                     rows_of[mr](v + sz(e) * d.v_point + sz(r) * sz(d.from), b, d.from, m + sz(e) * d.m_point + sz(r) * PANEL);
                     r += mr;
                 }
-            for (int r = 0; r < count && !(SKIP & 4); r++)
+            for (int r = 0; r < count; r++)
                 output_tile(&d.t, place_of(&d.t, first + r), m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
                             d.to, bias, acc, out);
         }
@@ -355,23 +351,16 @@ typedef struct winograd_dw {
     bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
 } winograd_dw;
 
+/* Measured with 14 to 128 tiles and 64 to all channels for all the layers of bench_conv: more tiles save traffic of the
+ * sums and cost more in that of V and W; the sums are taken in parts when a whole point's of them leave L2. */
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
-    winograd_dw d = {.t = tiling_of(s), .block = 112, .m = 64, .n = 64, .n_all = round_up(s->c_out, PANEL)};
+    winograd_dw d = {.t = tiling_of(s), .m = s->c_in, .n_all = round_up(s->c_out, PANEL)};
+    d.n = d.n_all;
+    if (s->c_in * s->c_out > 128 * 256) d.m = at_most(d.m, 64), d.n = at_most(d.n, 64);
     d.lda = s->c_in + 16;
     d.ldb = d.n_all + 16;
-    if (s->c_in + s->c_out <= 128) d.block = 56;
-#ifdef ATH_TUNE
-    if (ath_tune[2]) d.block = ath_tune[2];
-#endif
+    d.block = even_blocks(d.t.total, 32);
     d.keeps = d.t.total > d.block;
-    if (d.keeps) d.m = s->c_in, d.n = d.n_all;
-#ifdef ATH_TUNE
-    if (ath_tune[3]) d.m = ath_tune[3];
-    if (ath_tune[4]) d.n = ath_tune[4];
-#endif
-    d.m = at_most(d.m, s->c_in);
-    d.n = at_most(d.n, d.n_all);
-    d.block = at_most(d.block, d.t.total);
     return d;
 }
 
@@ -415,7 +404,7 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
         memset(b + r * sz(d.ldb) + co, 0, sz(d.n_all - co) * sizeof *b);
     for (int first = 0; first < d.t.total; first += d.block) {
         const int count = at_most(d.t.total - first, d.block);
-        for (int r = 0; r < count && !(SKIP & 1); r++) {
+        for (int r = 0; r < count; r++) {
             const place p = place_of(&d.t, first + r);
             input_tile(&d.t, p, x, ci, zeros, a + sz(r) * sz(d.lda), a_point, W);
             grad_tile(&d.t, p, dy, co, zeros, b + sz(r) * sz(d.ldb), b_point);
@@ -424,10 +413,10 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
         for (int i = 0; i < ci; i += d.m)
             for (int j = 0; j < d.n_all; j += d.n) {
                 const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
-                for (int e = 0; e < POINTS && !(SKIP & 2); e++)
+                for (int e = 0; e < POINTS; e++)
                     outer_matrix(m, n, count, a + sz(e) * a_point + i, sz(d.lda), b + sz(e) * b_point + j, sz(d.ldb),
                                  sum + sz(e) * sz(m) * sz(n), first > 0);
-                if (first + count == d.t.total && !(SKIP & 4))
+                if (first + count == d.t.total)
                     finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co);
                 if (d.keeps) sum += POINTS * sz(m) * sz(n);
             }

@@ -1,0 +1,207 @@
+/* Plans of whole networks: planned memory changes nothing, nor does the number of
+ * images that run together, and nothing is read that was not written. */
+#include "check.h"
+#include "base/rng.h"
+#include "diffusion/net.h"
+#include "graph/params.h"
+#include "graph/plan.h"
+
+enum { SIZE = 8, CHANNELS = 3, CLASSES = 5, IMAGES = 4 };
+
+/* A small network of any kind, as a user would ask for it. */
+typedef struct subject {
+    ath_graph *g;
+    ath_tensor x, t, label, skip, out;
+    float *params;
+} subject;
+
+static subject make(const ath_net *net, const char *extra) {
+    ath_err err = {0};
+    const ath_net_request request = {.image_size = SIZE,
+                                     .channels = CHANNELS,
+                                     .classes = CLASSES,
+                                     .base_channels = 16,
+                                     .res_blocks = 1,
+                                     .norm_groups = 4,
+                                     .channel_mults = {2, {1, 2}},
+                                     .attention = {1, {4}},
+                                     .dropout = 0.1};
+    void *config = calloc(1, net->config_size);
+    ath_options_default(net->options, net->n_options, config);
+    CHECK_OK(net->configure(&request, config, &err));
+    CHECK_OK(ath_options_parse(net->options, net->n_options, config, extra, &err));
+    subject s = {.g = ath_graph_create()};
+    s.x = ath_input(s.g, "x", (ath_shape){SIZE, SIZE, CHANNELS}, true);
+    s.t = ath_input(s.g, "t", (ath_shape){1, 1, 1}, true);
+    s.label = ath_input(s.g, "label", (ath_shape){1, 1, 1}, false);
+    s.out = net->build(s.g, (ath_net_io){s.x, s.t, s.label}, config);
+    ath_output(s.g, s.out);
+    s.skip = ath_input_find(s.g, "skip_scales");
+    s.params = malloc((ath_param_total(s.g) + 1) * sizeof *s.params);
+    ath_rng_normal((ath_rng){5}, ATH_S_TEST, 0, s.params, ath_param_total(s.g));
+    for (size_t i = 0; i < ath_param_total(s.g); i++) s.params[i] *= 0.1f;
+    free(config);
+    return s;
+}
+
+static void destroy(subject *s) {
+    ath_graph_destroy(s->g);
+    free(s->params);
+}
+
+enum { DIM = SIZE * SIZE * CHANNELS };
+
+/* What one run gives: output, parameters' gradient, x's gradient. */
+typedef struct result {
+    float y[IMAGES * DIM], dx[IMAGES * DIM], *grad;
+} result;
+
+/* Runs images first .. first + n - 1 of a fixed set of IMAGES, in a plan compiled for `room` images. */
+static void run(const subject *s, int room, int first, int n, unsigned want, result *out) {
+    ath_err err = {0};
+    ath_plan *plan;
+    CHECK_OK(ath_plan_compile(&plan, s->g, room, want, &err));
+    ath_plan_poison(plan);
+    float *packed = malloc((ath_plan_packed_floats(plan) + 1) * sizeof *packed);
+    ath_plan_pack(plan, s->params, packed, 0, 2);
+    ath_plan_pack(plan, s->params, packed, 1, 2);
+    for (int i = 0; i < n; i++) {
+        ath_rng_normal((ath_rng){6}, ATH_S_TEST, (uint64_t)(first + i), ath_plan_value(plan, s->x) + i * DIM, DIM);
+        ath_plan_value(plan, s->t)[i] = 100.0f * (float)(first + i);
+        ath_plan_value(plan, s->label)[i] = (float)((first + i) % CLASSES);
+        const int skips = ath_shape_of(s->g, s->skip).c;
+        for (int k = 0; k < skips; k++) ath_plan_value(plan, s->skip)[i * skips + k] = 1;
+    }
+    const ath_run how = {.n = n,
+                         .params = s->params,
+                         .packed = packed,
+                         .training = (want & ATH_GRAD_PARAMS) != 0,
+                         .rng = {9},
+                         .first_image = (uint64_t)first};
+    ath_plan_forward(plan, &how);
+    memcpy(out->y + first * DIM, ath_plan_value(plan, s->out), (size_t)(n * DIM) * sizeof(float));
+    if (want & ATH_GRAD_PARAMS) {
+        ath_grad_sum *sum;
+        CHECK_OK(ath_grad_sum_create(&sum, s->g, &err));
+        out->grad = calloc(ath_param_total(s->g) + 1, sizeof *out->grad);
+        ath_grad_sum_begin(sum, out->grad);
+        ath_rng_normal((ath_rng){8}, ATH_S_TEST, 0, ath_plan_grad(plan, s->out), (size_t)(n * DIM));
+        ath_plan_vjp(plan, &how, sum, 0);
+        if (want & ATH_GRAD_INPUTS) memcpy(out->dx, ath_plan_grad(plan, s->x), (size_t)(n * DIM) * sizeof(float));
+        ath_grad_sum_destroy(sum);
+    }
+    free(packed);
+    ath_plan_destroy(plan);
+}
+
+static void check_same(const char *net, const char *what, const float *a, const float *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        CHECK(memcmp(&a[i], &b[i], sizeof a[i]) == 0, "%s: %s %zu is %.9g and %.9g", net, what, i, (double)a[i], (double)b[i]);
+}
+
+static const char *const variants[] = {"", "resnet_time_scale_shift=scale_shift,attention_head_dim=8", "downsample_padding=0,flip_sin_to_cos=false,freq_shift=1"};
+
+/* Every network there is, the U-Net in three variants. */
+static int subjects(subject *list, const char **name) {
+    int n_nets, n = 0;
+    const ath_net *const *nets = ath_net_all(&n_nets);
+    for (int i = 0; i < n_nets; i++)
+        for (int v = 0; v < 3; v++) {
+            if (v && strcmp(nets[i]->name, "unet") != 0) continue;
+            name[n] = nets[i]->name;
+            list[n++] = make(nets[i], variants[v]);
+        }
+    return n;
+}
+
+static void planned_memory_gives_the_bytes_of_unshared_memory(void **state) {
+    (void)state;
+    subject list[16];
+    const char *name[16];
+    const int n = subjects(list, name);
+    for (int i = 0; i < n; i++) {
+        static result planned, unshared, forward;
+        const unsigned all = ATH_GRAD_PARAMS | ATH_GRAD_INPUTS;
+        run(&list[i], IMAGES, 0, IMAGES, all, &planned);
+        run(&list[i], IMAGES, 0, IMAGES, all | ATH_UNSHARED, &unshared);
+        check_same(name[i], "output", planned.y, unshared.y, IMAGES * DIM);
+        check_same(name[i], "x's gradient", planned.dx, unshared.dx, IMAGES * DIM);
+        check_same(name[i], "parameter gradient", planned.grad, unshared.grad, ath_param_total(list[i].g));
+        for (size_t k = 0; k < ath_param_total(list[i].g); k++)
+            CHECK(isfinite(planned.grad[k]), "%s: gradient %zu is %g", name[i], k, (double)planned.grad[k]);
+        free(planned.grad);
+        free(unshared.grad);
+        run(&list[i], IMAGES, 0, IMAGES, ATH_FORWARD, &forward);
+        run(&list[i], IMAGES, 0, IMAGES, ATH_FORWARD | ATH_UNSHARED, &unshared);
+        check_same(name[i], "output of a forward plan", forward.y, unshared.y, IMAGES * DIM);
+        destroy(&list[i]);
+    }
+}
+
+static void an_image_gives_the_same_bytes_in_any_micro_batch(void **state) {
+    (void)state;
+    subject list[16];
+    const char *name[16];
+    const int n = subjects(list, name);
+    for (int i = 0; i < n; i++) {
+        static result together, apart;
+        run(&list[i], IMAGES, 0, IMAGES, ATH_FORWARD, &together);
+        run(&list[i], 1, 0, 1, ATH_FORWARD, &apart);
+        run(&list[i], IMAGES, 1, 3, ATH_FORWARD, &apart); /* fewer than the plan has room for */
+        check_same(name[i], "output", together.y, apart.y, IMAGES * DIM);
+        destroy(&list[i]);
+    }
+}
+
+static void sharing_saves_memory_and_forward_plans_need_less(void **state) {
+    (void)state;
+    ath_err err = {0};
+    subject s = make(ath_net_find("unet"), "");
+    ath_plan *train, *forward, *unshared;
+    CHECK_OK(ath_plan_compile(&train, s.g, IMAGES, ATH_GRAD_PARAMS, &err));
+    CHECK_OK(ath_plan_compile(&forward, s.g, IMAGES, ATH_FORWARD, &err));
+    CHECK_OK(ath_plan_compile(&unshared, s.g, IMAGES, ATH_GRAD_PARAMS | ATH_UNSHARED, &err));
+    const size_t t = ath_plan_bytes(train), f = ath_plan_bytes(forward), u = ath_plan_bytes(unshared);
+    CHECK(2 * t < u, "training takes %zu bytes planned and %zu unshared", t, u);
+    CHECK(2 * f < t, "forward takes %zu bytes and training %zu", f, t);
+    ath_plan_destroy(train);
+    ath_plan_destroy(forward);
+    ath_plan_destroy(unshared);
+    destroy(&s);
+}
+
+static void skip_scales_of_one_change_nothing_and_others_do(void **state) {
+    (void)state;
+    ath_err err = {0};
+    subject s = make(ath_net_find("unet"), "");
+    ath_plan *plan;
+    CHECK_OK(ath_plan_compile(&plan, s.g, 1, ATH_GRAD_INPUTS, &err));
+    const int skips = ath_shape_of(s.g, s.skip).c;
+    CHECK(skips == 1 + 2 + 1, "%d skip connections", skips); /* conv_in, one block on two levels, one downsampling */
+    float *packed = malloc((ath_plan_packed_floats(plan) + 1) * sizeof *packed);
+    ath_plan_pack(plan, s.params, packed, 0, 1);
+    float y[2][DIM];
+    for (int k = 0; k < 2; k++) {
+        ath_rng_normal((ath_rng){6}, ATH_S_TEST, 0, ath_plan_value(plan, s.x), DIM);
+        ath_plan_value(plan, s.t)[0] = 10;
+        ath_plan_value(plan, s.label)[0] = 1;
+        for (int j = 0; j < skips; j++) ath_plan_value(plan, s.skip)[j] = k ? 0.8f : 1.0f;
+        const ath_run how = {.n = 1, .params = s.params, .packed = packed};
+        ath_plan_forward(plan, &how);
+        memcpy(y[k], ath_plan_value(plan, s.out), sizeof y[k]);
+    }
+    CHECK(relative_error(y[1], y[0], DIM) > 1e-3, "scales of 0.8 changed the output by %g", relative_error(y[1], y[0], DIM));
+    free(packed);
+    ath_plan_destroy(plan);
+    destroy(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(planned_memory_gives_the_bytes_of_unshared_memory),
+        cmocka_unit_test(an_image_gives_the_same_bytes_in_any_micro_batch),
+        cmocka_unit_test(sharing_saves_memory_and_forward_plans_need_less),
+        cmocka_unit_test(skip_scales_of_one_change_nothing_and_others_do),
+    };
+    return cmocka_run_group_tests_name("plans", tests, NULL, NULL);
+}
