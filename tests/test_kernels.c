@@ -69,19 +69,43 @@ static double dot(const float *a, const float *b, size_t n) {
 
 static const ath_conv_shape shapes[] = {
     /* n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after */
-    {1, 1, 1, 1, 1, 3, 1, 1, 1},     {2, 5, 7, 3, 5, 3, 1, 1, 1},     {5, 4, 4, 24, 33, 3, 1, 1, 1},
-    {1, 1, 1, 33, 24, 1, 1, 0, 0},   {5, 1, 1, 24, 100, 1, 1, 0, 0},  {2, 7, 3, 5, 3, 3, 2, 1, 1},
-    {2, 8, 6, 24, 24, 3, 2, 0, 1},   {1, 9, 5, 3, 1, 5, 1, 2, 2},     {2, 6, 6, 4, 4, 2, 2, 0, 0},
-    {2, 7, 7, 33, 33, 3, 1, 0, 0},   {1, 5, 5, 16, 16, 3, 1, 2, 2},   {2, 8, 8, 3, 24, 4, 4, 0, 0},
-    {2, 5, 4, 5, 8, 1, 2, 0, 0},     {1, 3, 1, 1, 32, 3, 1, 1, 1},    {2, 28, 28, 1, 32, 3, 1, 1, 1},
-    {2, 28, 28, 32, 1, 3, 1, 1, 1},  {1, 9, 11, 64, 3, 3, 1, 1, 1},   {1, 9, 11, 3, 64, 3, 1, 1, 1},
-    {2, 16, 16, 32, 32, 3, 2, 0, 1}, {1, 14, 14, 64, 64, 3, 2, 1, 1}, {3, 7, 7, 64, 32, 3, 2, 1, 1},
-    {2, 7, 5, 16, 48, 1, 1, 0, 0},   {1, 6, 7, 100, 8, 3, 1, 1, 1},   {2, 11, 3, 8, 40, 3, 3, 1, 2},
+    {1, 1, 1, 1, 1, 3, 1, 1, 1},
+    {2, 5, 7, 3, 5, 3, 1, 1, 1},
+    {5, 4, 4, 24, 33, 3, 1, 1, 1},
+    {1, 1, 1, 33, 24, 1, 1, 0, 0},
+    {5, 1, 1, 24, 100, 1, 1, 0, 0},
+    {2, 7, 3, 5, 3, 3, 2, 1, 1},
+    {2, 8, 6, 24, 24, 3, 2, 0, 1},
+    {1, 9, 5, 3, 1, 5, 1, 2, 2},
+    {2, 6, 6, 4, 4, 2, 2, 0, 0},
+    {2, 7, 7, 33, 33, 3, 1, 0, 0},
+    {1, 5, 5, 16, 16, 3, 1, 2, 2},
+    {2, 8, 8, 3, 24, 4, 4, 0, 0},
+    {2, 5, 4, 5, 8, 1, 2, 0, 0},
+    {1, 3, 1, 1, 32, 3, 1, 1, 1},
+    {2, 28, 28, 1, 32, 3, 1, 1, 1},
+    {2, 28, 28, 32, 1, 3, 1, 1, 1},
+    {1, 9, 11, 64, 3, 3, 1, 1, 1},
+    {1, 9, 11, 3, 64, 3, 1, 1, 1},
+    {2, 16, 16, 32, 32, 3, 2, 0, 1},
+    {1, 14, 14, 64, 64, 3, 2, 1, 1},
+    {3, 7, 7, 64, 32, 3, 2, 1, 1},
+    {2, 7, 5, 16, 48, 1, 1, 0, 0},
+    {1, 6, 7, 100, 8, 3, 1, 1, 1},
+    {2, 11, 3, 8, 40, 3, 3, 1, 2},
     /* what Winograd takes */
-    {1, 4, 4, 16, 16, 3, 1, 1, 1},   {5, 7, 7, 64, 64, 3, 1, 1, 1},   {2, 4, 4, 32, 48, 3, 1, 1, 1},
-    {2, 14, 9, 16, 32, 3, 1, 1, 1},  {1, 28, 28, 32, 32, 3, 1, 1, 1}, {2, 5, 6, 48, 16, 3, 1, 1, 1},
-    {1, 8, 8, 128, 64, 3, 1, 1, 1},  {3, 4, 4, 256, 16, 3, 1, 1, 1},  {5, 8, 9, 32, 80, 3, 1, 1, 1},
-    {1, 4, 19, 112, 32, 3, 1, 1, 1}, {2, 16, 16, 96, 64, 3, 1, 1, 1}, {1, 4, 4, 320, 256, 3, 1, 1, 1},
+    {1, 4, 4, 16, 16, 3, 1, 1, 1},
+    {5, 7, 7, 64, 64, 3, 1, 1, 1},
+    {2, 4, 4, 32, 48, 3, 1, 1, 1},
+    {2, 14, 9, 16, 32, 3, 1, 1, 1},
+    {1, 28, 28, 32, 32, 3, 1, 1, 1},
+    {2, 5, 6, 48, 16, 3, 1, 1, 1},
+    {1, 8, 8, 128, 64, 3, 1, 1, 1},
+    {3, 4, 4, 256, 16, 3, 1, 1, 1},
+    {5, 8, 9, 32, 80, 3, 1, 1, 1},
+    {1, 4, 19, 112, 32, 3, 1, 1, 1},
+    {2, 16, 16, 96, 64, 3, 1, 1, 1},
+    {1, 4, 4, 320, 256, 3, 1, 1, 1},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -145,8 +169,10 @@ static void run_pass(const ath_kernels *k, const ath_conv_shape *s, ath_conv_pas
     if (pack_len > 0) k->conv_pack(s, pass, w, packed);
     check_guards(packed, pack_len, "packed weights");
     const float *used = pack_len > 0 ? packed : w;
-    if (pass == ATH_CONV_FORWARD) k->conv_forward(s, in, used, bias, out, scratch);
-    else k->conv_input_grad(s, in, used, out, acc, scratch);
+    if (pass == ATH_CONV_FORWARD)
+        k->conv_forward(s, in, used, bias, out, scratch);
+    else
+        k->conv_input_grad(s, in, used, out, acc, scratch);
     check_guards(scratch, scratch_len, "scratch");
     release(packed);
     release(scratch);
@@ -179,7 +205,8 @@ static void every_convolution_is_what_its_definition_says(void **state) {
         const sizes z = sizes_of(s);
         seed = (uint64_t)i + 1;
         float *x = random_floats(z.x), *w = random_floats(z.w), *bias = random_floats(z.co), *dy = random_floats(z.y);
-        float *before = random_floats(z.x), *y = guarded(z.y), *dx = guarded(z.x), *dw = guarded(z.w), *db = guarded(z.co);
+        float *before = random_floats(z.x), *y = guarded(z.y), *dx = guarded(z.x), *dw = guarded(z.w),
+              *db = guarded(z.co);
         double *ey = malloc(z.y * sizeof *ey), *edx = malloc(z.x * sizeof *edx), *edw = malloc(z.w * sizeof *edw),
                *edb = malloc(z.co * sizeof *edb);
         for (int with = 0; with < 2; with++) { /* bias, accumulation, db: without and with */
@@ -253,10 +280,10 @@ static void the_gradients_are_adjoints_of_the_convolution(void **state) {
     (void)state;
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
-    static const ath_conv_shape big[] = {{4, 14, 14, 64, 64, 3, 1, 1, 1},  {2, 32, 32, 64, 64, 3, 1, 1, 1},
-                                         {8, 4, 4, 128, 128, 3, 1, 1, 1},  {2, 16, 16, 128, 128, 3, 2, 0, 1},
+    static const ath_conv_shape big[] = {{4, 14, 14, 64, 64, 3, 1, 1, 1},   {2, 32, 32, 64, 64, 3, 1, 1, 1},
+                                         {8, 4, 4, 128, 128, 3, 1, 1, 1},   {2, 16, 16, 128, 128, 3, 2, 0, 1},
                                          {2, 16, 16, 192, 128, 3, 1, 1, 1}, {1, 8, 8, 512, 256, 3, 1, 1, 1},
-                                         {8, 28, 28, 32, 32, 3, 1, 1, 1},  {3, 10, 7, 100, 24, 3, 1, 1, 1}};
+                                         {8, 28, 28, 32, 32, 3, 1, 1, 1},   {3, 10, 7, 100, 24, 3, 1, 1, 1}};
     for (int t = 1; t < n_tables; t++)
         for (size_t i = 0; i < sizeof big / sizeof *big; i++) {
             const ath_kernels *k = table[t];
@@ -308,7 +335,8 @@ static void every_group_norm_agrees_with_its_definition(void **state) {
     const ath_kernels *ref = table[0];
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
         const norm_shape *s = &norms[i];
-        const size_t c = (size_t)s->c, len = (size_t)s->n * (size_t)s->hw * c, st = 2 * (size_t)s->n * (size_t)s->groups;
+        const size_t c = (size_t)s->c, len = (size_t)s->n * (size_t)s->hw * c,
+                     st = 2 * (size_t)s->n * (size_t)s->groups;
         float *x = random_floats(len), *gamma = random_floats(c), *beta = random_floats(c), *dy = random_floats(len);
         float *before = random_floats(len), *out[2][5]; /* y, stats, dx, dgamma, dbeta: of ref and of the table */
         const size_t lens[5] = {len, st, len, c, c};
@@ -332,8 +360,8 @@ static void every_group_norm_agrees_with_its_definition(void **state) {
                     const double allowed = (double)(1 + 2 * s->offset) * 1e-6;
                     const double e = relative_error(out[1][j], out[0][j], lens[j]);
                     CHECK(e <= allowed || s->hw * s->c / s->groups == 1,
-                          "%s %s: relative error %.2e, at most %.1e allowed; n %d, hw %d, c %d, groups %d", table[t]->isa,
-                          what[j], e, allowed, s->n, s->hw, s->c, s->groups);
+                          "%s %s: relative error %.2e, at most %.1e allowed; n %d, hw %d, c %d, groups %d",
+                          table[t]->isa, what[j], e, allowed, s->n, s->hw, s->c, s->groups);
                 }
                 /* What is not wanted changes nothing. */
                 float *again = guarded(len);
@@ -341,7 +369,8 @@ static void every_group_norm_agrees_with_its_definition(void **state) {
                 table[t]->group_norm_vjp(s->n, s->hw, s->c, s->groups, x, gamma, out[0][1], dy, again, acc, NULL, NULL);
                 assert_memory_equal(again, out[1][2], len * sizeof *again);
                 float *dgamma = guarded(c), *dbeta = guarded(c);
-                table[t]->group_norm_vjp(s->n, s->hw, s->c, s->groups, x, gamma, out[0][1], dy, NULL, false, dgamma, dbeta);
+                table[t]->group_norm_vjp(s->n, s->hw, s->c, s->groups, x, gamma, out[0][1], dy, NULL, false, dgamma,
+                                         dbeta);
                 assert_memory_equal(dgamma, out[1][3], c * sizeof *dgamma);
                 assert_memory_equal(dbeta, out[1][4], c * sizeof *dbeta);
                 release(again), release(dgamma), release(dbeta);
@@ -355,7 +384,8 @@ static void group_norm_does_not_see_the_batch(void **state) {
     (void)state;
     const ath_kernels *k = ath_kernels_best();
     enum { HW = 49, C = 24, G = 8, LEN = HW * C };
-    float *x = random_floats(5 * LEN), *gamma = random_floats(C), *beta = random_floats(C), *dy = random_floats(5 * LEN);
+    float *x = random_floats(5 * LEN), *gamma = random_floats(C), *beta = random_floats(C),
+          *dy = random_floats(5 * LEN);
     float *y = guarded(10 * LEN), *dx = guarded(10 * LEN), stats[2][5 * 2 * G];
     k->group_norm_forward(5, HW, C, G, 1e-5F, x, gamma, beta, y, stats[0]);
     k->group_norm_vjp(5, HW, C, G, x, gamma, stats[0], dy, dx, false, NULL, NULL);
@@ -396,7 +426,8 @@ static void silu_has_the_error_it_states(void **state) {
                 if (es > worst_slope) worst_slope = es;
             }
         }
-        CHECK(worst <= 5.2e-7, "%s silu: relative error %.2e", table[t]->isa, worst); /* 4e-7, and the sum and the quotient */
+        CHECK(worst <= 5.2e-7, "%s silu: relative error %.2e", table[t]->isa,
+              worst); /* 4e-7, and the sum and the quotient */
         CHECK(worst_slope <= 9e-7, "%s silu vjp: relative error %.2e", table[t]->isa, worst_slope);
         print_message("    %s: largest relative errors: silu %.1e, its vjp %.1e\n", table[t]->isa, worst, worst_slope);
     }
@@ -409,7 +440,7 @@ static void silu_is_right_at_the_ends_of_the_range(void **state) {
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
     /* the limits, and as many again so that vectors and the rest are both met */
-    static const float ends[] = {0,     -0.0F, 1e4F,   -1e4F,  FLT_MAX, -FLT_MAX, 88.7F,  -88.7F,
+    static const float ends[] = {0,     -0.0F,  1e4F,   -1e4F,   FLT_MAX, -FLT_MAX, 88.7F,  -88.7F,
                                  89.5F, -89.5F, 104.5F, -104.5F, FLT_MIN, -FLT_MIN, 1e-40F, -1e-40F};
     enum { N = sizeof ends / sizeof *ends, LEN = N + 13 };
     for (int t = 0; t < n_tables; t++) {
@@ -454,7 +485,8 @@ static void values_are_taken_one_by_one_for_every_length(void **state) {
             table[t]->silu_vjp(len, a, b, y, true);
             table[0]->silu_vjp(len, a, b, e, true);
             check_guards(y, len, "silu");
-            CHECK(relative_error(y, e, len) < 1e-6, "%s silu vjp of %zu values", table[t]->isa, len);
+            /* 1 + x (1 - s) loses a factor of up to 6 to cancellation down to x = -1 */
+            CHECK(relative_error(y, e, len) < 3e-6, "%s silu vjp of %zu values", table[t]->isa, len);
             table[t]->add(len, a, b, a); /* in place */
             table[0]->add(len, b, b, b);
             free(a), free(b);
@@ -487,8 +519,8 @@ static void every_softmax_agrees_with_its_definition(void **state) {
             table[t]->softmax_vjp(ROWS, cols, 0.7F, e, dy, dx);
             check_guards(dx, len, "softmax vjp");
             for (size_t j = 0; j < len; j++)
-                CHECK(fabs((double)dx[j] - (double)edx[j]) <= 1e-6 * (double)e[j] + 1e-38, "%s softmax vjp of %d columns: %g, not %g",
-                      table[t]->isa, cols, (double)dx[j], (double)edx[j]);
+                CHECK(fabs((double)dx[j] - (double)edx[j]) <= 1e-6 * (double)e[j] + 1e-38,
+                      "%s softmax vjp of %d columns: %g, not %g", table[t]->isa, cols, (double)dx[j], (double)edx[j]);
             table[t]->softmax_forward(ROWS, cols, 0.7F, x, x);
             assert_memory_equal(x, y, len * sizeof *x);
             table[t]->softmax_vjp(ROWS, cols, 0.7F, e, dy, dy);
@@ -516,7 +548,8 @@ static void softmax_has_no_overflow_and_a_small_error(void **state) {
         float far[20];
         for (int i = 0; i < 20; i++) far[i] = i % 2 ? -3e38F : 3e38F;
         table[t]->softmax_forward(1, 20, 1, far, far);
-        for (int i = 0; i < 20; i++) CHECK(fabsf(far[i] - (i % 2 ? 0 : 0.1F)) < 1e-7F, "%s: %g", table[t]->isa, (double)far[i]);
+        for (int i = 0; i < 20; i++)
+            CHECK(fabsf(far[i] - (i % 2 ? 0 : 0.1F)) < 1e-7F, "%s: %g", table[t]->isa, (double)far[i]);
         float bad[20] = {0};
         bad[18] = NAN;
         table[t]->softmax_forward(1, 20, 1, bad, bad);
@@ -529,7 +562,8 @@ static void softmax_has_no_overflow_and_a_small_error(void **state) {
 static void gemm_is_the_product_for_every_transposition(void **state) {
     (void)state;
     enum { M = 7, N = 5, K = 9, LD = 12 };
-    float *a = random_floats(LD * LD), *b = random_floats(LD * LD), *c0 = random_floats(M * LD), *c = malloc(M * LD * sizeof *c);
+    float *a = random_floats(LD * LD), *b = random_floats(LD * LD), *c0 = random_floats(M * LD),
+          *c = malloc(M * LD * sizeof *c);
     for (int mode = 0; mode < 8; mode++) {
         const bool ta = mode & 1, tb = mode & 2;
         const float beta = mode & 4 ? 0.5F : 0;

@@ -100,6 +100,9 @@ ath_status ath_file_read_gz(const char *path, size_t max, uint8_t **data, size_t
 ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err) {
     *w = (ath_writer){0};
     const size_t len = strlen(path);
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) /* renaming would replace a device or a folder */
+        return ath_fail(err, ATH_E_IO, "%s: cannot write: it exists and is not a regular file", path);
     w->path = malloc(len + 1);
     w->temp = malloc(len + 32);
     if (!w->path || !w->temp) {
@@ -187,7 +190,7 @@ ath_status ath_make_dirs(const char *path, ath_err *err) {
     if (!copy) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     strcpy(copy, path);
     ath_status status = ATH_OK;
-    for (char *p = copy + 1; status == ATH_OK; p++) {
+    for (char *p = copy + (*copy == '/'); status == ATH_OK; p++) {
         if (*p != '/' && *p != 0) continue;
         const char was = *p;
         *p = 0;

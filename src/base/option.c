@@ -95,6 +95,7 @@ static ath_status set_ints(const ath_option *o, ath_ints *out, const char *value
 
 static bool is_choice(const char *choices, const char *value) {
     const size_t len = strlen(value);
+    if (strchr(value, '|')) return false; /* two choices are not one */
     for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
         if (strncmp(at, value, len) == 0 && (at[len] == '|' || at[len] == 0) && len) return true;
     return false;
@@ -176,7 +177,7 @@ ath_status ath_options_parse(const ath_option *table, int n, void *config, const
         char pair[2 * ATH_TEXT_LEN];
         const char *comma = strchr(text, ',');
         const size_t len = comma ? (size_t)(comma - text) : strlen(text);
-        if (len >= sizeof pair) return ath_fail(err, ATH_E_ARG, "\"%s\": too long", text);
+        if (len >= sizeof pair) return ath_fail(err, ATH_E_ARG, "\"%.40s...\": too long", text);
         memcpy(pair, text, len);
         pair[len] = 0;
         char *equals = strchr(pair, '=');
@@ -188,12 +189,20 @@ ath_status ath_options_parse(const ath_option *table, int n, void *config, const
     return ATH_OK;
 }
 
+/* 15 digits are what was typed; a computed number may need 17 to be read back as it is. */
+static void format_double(double value, char *text, size_t room) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.15g", value);
+    if (strtod(digits, NULL) != value) snprintf(digits, sizeof digits, "%.17g", value);
+    snprintf(text, room, "%s", digits);
+}
+
 void ath_options_format(const ath_option *o, const void *config, char *text, size_t room) {
     const void *field = (const char *)config + o->offset;
     switch (o->type) {
     case ATH_OPT_INT: snprintf(text, room, "%d", *(const int *)field); return;
     case ATH_OPT_INT64: snprintf(text, room, "%" PRId64, *(const int64_t *)field); return;
-    case ATH_OPT_FLOAT: snprintf(text, room, "%.15g", *(const double *)field); return;
+    case ATH_OPT_FLOAT: format_double(*(const double *)field, text, room); return;
     case ATH_OPT_BOOL: snprintf(text, room, "%s", *(const bool *)field ? "true" : "false"); return;
     case ATH_OPT_TEXT:
     case ATH_OPT_WORDS: snprintf(text, room, "%s", (const char *)field); return;

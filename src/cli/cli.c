@@ -111,8 +111,17 @@ char *cli_command_line(int argc, char **argv) {
 
 /* ---- messages ---- */
 
+/* One line whatever is in it: names come from files and command lines, and a terminal obeys control bytes. */
+void cli_error(const char *command, const char *text) {
+    char line[sizeof(((ath_err *)0)->text) + 64];
+    snprintf(line, sizeof line, "athanor: %.40s: %s", command, text);
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < 32 || *p == 127) *p = '?';
+    fprintf(stderr, "%s\n", line);
+}
+
 int cli_fail(const char *command, ath_status status, const ath_err *err) {
-    fprintf(stderr, "athanor: %s: %s\n", command, err->text);
+    cli_error(command, err->text);
     return status == ATH_E_ARG ? CLI_USAGE : CLI_FAILED;
 }
 
@@ -140,18 +149,29 @@ ath_status cli_unknown(const char *what, const char *name, const char *const *na
                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "", known);
 }
 
+ath_status cli_sampler_known(const char *option, const char *name, ath_err *err) {
+    if (ath_sampler_find(name)) return ATH_OK;
+    int n;
+    const ath_sampler *const *all = ath_sampler_all(&n);
+    const char *names[CLI_MAX_PAIRS];
+    for (int i = 0; i < n && i < CLI_MAX_PAIRS; i++) names[i] = all[i]->name;
+    return cli_unknown(option, name, names, n < CLI_MAX_PAIRS ? n : CLI_MAX_PAIRS, err);
+}
+
+ath_status cli_net_known(const char *option, const char *name, ath_err *err) {
+    if (ath_net_find(name)) return ATH_OK;
+    int n;
+    const ath_net *const *all = ath_net_all(&n);
+    const char *names[CLI_MAX_PAIRS];
+    for (int i = 0; i < n && i < CLI_MAX_PAIRS; i++) names[i] = all[i]->name;
+    return cli_unknown(option, name, names, n < CLI_MAX_PAIRS ? n : CLI_MAX_PAIRS, err);
+}
+
 ath_status cli_sampler(const char *text, const ath_sampler **sampler, void **config, ath_err *err) {
     char name[ATH_TEXT_LEN];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, ":"), text);
-    *sampler = ath_sampler_find(name);
-    if (!*sampler) {
-        int n;
-        const ath_sampler *const *all = ath_sampler_all(&n);
-        const char *names[CLI_MAX_PAIRS];
-        for (int i = 0; i < n; i++) names[i] = all[i]->name;
-        return cli_unknown("--sampler", name, names, n, err);
-    }
-    const ath_sampler *s = *sampler;
+    ATH_TRY(cli_sampler_known("--sampler", name, err));
+    const ath_sampler *s = *sampler = ath_sampler_find(name);
     *config = calloc(1, s->config_size + 1);
     if (!*config) return ath_fail(err, ATH_E_MEM, "out of memory");
     ath_options_default(s->options, s->n_options, *config);

@@ -34,13 +34,18 @@ const char *cli_given(const cli_line *line, const char *key); /* the last value 
 ath_status cli_parse(int argc, char **argv, const ath_option *table, int n, void *config, int max_arguments,
                      cli_line *line, ath_err *err);
 
-/* "athanor: COMMAND: message" on standard error; returns the exit code for the status. */
+/* "athanor: COMMAND: message" as one line on standard error. */
+void cli_error(const char *command, const char *text);
+/* cli_error with the message of err; returns the exit code for the status. */
 int cli_fail(const char *command, ath_status status, const ath_err *err);
 /* The options of a table, aligned. */
 void cli_print_options(const ath_option *table, int n);
 
 /* "NAME[:key=value,...]" to a sampler and its options (malloc'ed, the caller frees). */
 ath_status cli_sampler(const char *text, const ath_sampler **sampler, void **config, ath_err *err);
+/* Whether there is such a plug-in; `option` is what asked for it. */
+ath_status cli_sampler_known(const char *option, const char *name, ath_err *err);
+ath_status cli_net_known(const char *option, const char *name, ath_err *err);
 /* Fails with the known names and the nearest. */
 ath_status cli_unknown(const char *what, const char *name, const char *const *names, int n, ath_err *err);
 

@@ -57,8 +57,8 @@ static ath_status make_model(const options *o, ath_model **out, ath_err *err) {
     ath_options_default(train_table, n, &t);
     ATH_TRY(ath_preset_apply(o->preset, &t, err));
     const ath_preset *preset = ath_preset_find(o->preset);
+    ATH_TRY(cli_net_known("--net", o->net, err));
     const ath_net *net = ath_net_find(o->net);
-    if (!net) return ath_fail(err, ATH_E_ARG, "--net: \"%s\" is not known, see `athanor list nets`", o->net);
     const ath_net_request request = {.image_size = o->image_size ? o->image_size : preset->image_size,
                                      .channels = o->channels ? o->channels : preset->channels,
                                      .base_channels = o->base_channels ? o->base_channels : t.base_channels,

@@ -86,6 +86,26 @@ static int list_presets(const char *name) {
     return shown;
 }
 
+/* The names of a kind, for the message about one that is not among them. */
+static int names_of(int kind, const char *names[CLI_MAX_PAIRS]) {
+    int n = 0;
+    const ath_sampler *const *samplers = ath_sampler_all(&n);
+    const ath_net *const *nets = kind == 1 ? ath_net_all(&n) : NULL;
+    const ath_schedule_kind *schedules = kind == 2 ? ath_schedule_kinds(&n) : NULL;
+    const ath_preset *presets = kind == 5 ? ath_presets(&n) : NULL;
+    if (kind == 3) n = ath_prediction_count();
+    if (kind == 4) n = 1;
+    if (n > CLI_MAX_PAIRS) n = CLI_MAX_PAIRS;
+    for (int i = 0; i < n; i++)
+        names[i] = nets        ? nets[i]->name
+                   : schedules ? schedules[i].name
+                   : presets   ? presets[i].name
+                   : kind == 3 ? ath_prediction_name((ath_prediction)i)
+                   : kind == 4 ? "adamw"
+                               : samplers[i]->name;
+    return n;
+}
+
 static int run(int argc, char **argv) {
     static int (*const list[N_KINDS])(const char *) = {list_samplers,   list_nets,       list_schedules,
                                                        list_objectives, list_optimizers, list_presets};
@@ -105,8 +125,9 @@ static int run(int argc, char **argv) {
         if (strcmp(line.argument[0], kinds[i]) != 0) continue;
         const char *name = line.n_arguments > 1 ? line.argument[1] : NULL;
         if (list[i](name)) return CLI_OK;
-        ath_fail(&err, ATH_E_ARG, "%s: there is no \"%s\"", kinds[i], name);
-        return cli_fail("list", ATH_E_ARG, &err);
+        const char *names[CLI_MAX_PAIRS];
+        const int n = names_of(i, names);
+        return cli_fail("list", cli_unknown(kinds[i], name, names, n, &err), &err);
     }
     return cli_fail("list", cli_unknown("what", line.argument[0], kinds, N_KINDS, &err), &err);
 }

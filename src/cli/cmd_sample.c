@@ -283,6 +283,8 @@ static ath_status prepare(work *w, ath_err *err) {
     if (o->label >= 0 && o->label >= classes)
         return classes ? ath_fail(err, ATH_E_ARG, "--class: %d, expected 0 to %d", o->label, classes - 1)
                        : ath_fail(err, ATH_E_ARG, "--class: this model was trained without classes");
+    if (o->guidance != 1 && w->model->null_class < 0)
+        return ath_fail(err, ATH_E_ARG, "--guidance: this model has no null class; train it with --class-conditional --label-dropout");
     ATH_TRY(make_levels(w, err));
     ATH_TRY(parse_skip_tuning(w, err));
     if (*o->noise && o->count == 0 && !*o->grid) ATH_TRY(read_noise(w, err));

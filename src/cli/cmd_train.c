@@ -68,16 +68,24 @@ static ath_status apply_json(const char *path, ath_train_options *o, ath_err *er
     return status;
 }
 
-/* Defaults, preset, file, command line. `preset` NULL: the one the file or the line names. */
+/* Defaults, preset, file, command line. The preset is the one that the line names, else the
+ * file's, else `preset`; its settings give way to the file's own. */
 static ath_status layer(const cli_line *line, const char *preset, const char *file, ath_train_options *o, ath_err *err) {
     int n;
     const ath_option *table = ath_train_table(&n);
     const cli_line mine = only(line, table, n);
+    const char *given = cli_given(&mine, "preset");
+    char of_file[ATH_TEXT_LEN] = "";
     ath_options_default(table, n, o);
-    if (cli_given(&mine, "preset")) preset = cli_given(&mine, "preset");
+    if (file) {
+        ATH_TRY(apply_json(file, o, err));
+        memcpy(of_file, o->preset, sizeof of_file);
+        ath_options_default(table, n, o);
+    }
+    if (given || *of_file) preset = given ? given : of_file;
     if (preset && *preset) {
         const ath_status status = ath_preset_apply(preset, o, err);
-        if (status != ATH_OK) return ath_fail_within(err, status, "--preset");
+        if (status != ATH_OK) return ath_fail_within(err, status, given ? "--preset" : file ? file : "--preset");
     }
     if (file) ATH_TRY(apply_json(file, o, err));
     /* an end given on the command line replaces the file's, whichever kind that was */
@@ -124,6 +132,8 @@ static ath_status resolve(const cli_line *line, const command_options *own, ath_
         if (ath_path_exists(before)) file = before;
     }
     ath_status status = file ? layer(line, NULL, file, o, err) : ATH_OK;
+    if (status == ATH_OK) status = cli_net_known("--net", o->net, err);
+    if (status == ATH_OK) status = cli_sampler_known("--sample-sampler", o->sample_sampler, err);
     if (status == ATH_OK && !*o->data) snprintf(o->data, sizeof o->data, "%s", shipped_data());
     ath_dataset_options how = {.image_size = o->image_size, .channels = o->channels, .skip_broken = own->skip_broken};
     if (status == ATH_OK) status = ath_dataset_open(data, o->data, &how, err);

@@ -1,5 +1,7 @@
 /* The program: finds the command and runs it. Exit status 0 success, 1 the work
  * failed, 2 the command line is wrong, 130 or 143 stopped by a signal. */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
@@ -17,6 +19,7 @@ static void print_help(FILE *to) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, with a message */
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;
@@ -35,12 +38,14 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], commands[i]->name) == 0) {
             const int code = commands[i]->run(argc - 1, argv + 1);
             if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-            fprintf(stderr, "athanor: %s: standard output: cannot write\n", argv[1]);
+            cli_error(argv[1], "standard output: cannot write");
             return code ? code : CLI_FAILED;
         }
     }
     const char *near = ath_nearest_name(argv[1], names, N_COMMANDS);
-    fprintf(stderr, "athanor: %s: no such command%s%s%s; see athanor --help\n", argv[1], near ? "; did you mean " : "",
-            near ? near : "", near ? "?" : "");
+    char text[128];
+    snprintf(text, sizeof text, "no such command%s%s%s; see athanor --help", near ? "; did you mean " : "", near ? near : "",
+             near ? "?" : "");
+    cli_error(argv[1], text);
     return CLI_USAGE;
 }

@@ -29,7 +29,7 @@ typedef struct ath_dataset_options {
 
 /* Reads a data set. `options` may be NULL. Errors name the file and the fault:
  * ATH_E_IO (missing, unreadable), ATH_E_FORMAT (damaged, truncated, not images,
- * no images, sizes that differ), ATH_E_MEM. On failure *out is zeroed. */
+ * no images, sizes that differ; sides are at most 4096 pixels), ATH_E_ARG (options out of range), ATH_E_MEM. On failure *out is zeroed. */
 ath_status ath_dataset_open(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err);
 /* Accepts a zeroed data set. */
 void ath_dataset_close(ath_dataset *d);

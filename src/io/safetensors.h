@@ -24,8 +24,8 @@ typedef struct ath_meta {
     const char *key, *value;
 } ath_meta;
 
-/* Writes beside `path` and renames. Arrays appear in the file in the order given, each
- * aligned to its own item size. */
+/* Writes beside `path` and renames. Arrays are listed in the order given; their data
+ * goes by falling item size, hence aligned and without gaps. */
 ath_status ath_safetensors_save(const char *path, const ath_array *array, int n_array, const ath_meta *meta, int n_meta,
                                 ath_err *err);
 

@@ -35,7 +35,7 @@ static ath_status build(ath_model *m, ath_err *err) {
     if (m->output.id && (y.h != m->image.h || y.w != m->image.w || y.c != m->image.c))
         ath_graph_fail(m->graph, "the network's result has shape (%d,%d,%d), the image (%d,%d,%d)", y.h, y.w, y.c,
                        m->image.h, m->image.w, m->image.c);
-    return ATH_OK;
+    return ath_graph_status(m->graph, err);
 }
 
 ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_schedule schedule,
@@ -254,6 +254,18 @@ static ath_status find_net(const ath_net **net, const json_t *o, const char *pat
     return ATH_OK;
 }
 
+/* The row of the class table that means "no class": ours to tell, diffusers has no name for it. */
+static ath_status read_null_class(ath_model *m, const json_t *o, const char *path, ath_err *err) {
+    const json_t *row = json_object_get(o, "_athanor_null_class");
+    if (!row || json_is_null(row)) return ATH_OK;
+    const json_int_t k = json_is_integer(row) ? json_integer_value(row) : -1;
+    if (k < 1 || k >= m->classes)
+        return ath_fail(err, ATH_E_FORMAT, "%s: _athanor_null_class: expected a row from 1 to %d of the %d class embeddings", path,
+                        m->classes - 1, m->classes);
+    m->null_class = (int)k;
+    return ATH_OK;
+}
+
 /* From the files' paths; scheduler_path may name a file that is not there. */
 static ath_status open_files(ath_model **out, const char *config_path, const char *weights_path,
                              const char *scheduler_path, ath_err *err) {
@@ -276,12 +288,12 @@ static ath_status open_files(ath_model **out, const char *config_path, const cha
     } else if (status == ATH_OK)
         status = ath_schedule_make(&schedule, ath_schedule_kind_find("linear"), 1000, 1e-4, 0.02, err);
     if (status == ATH_OK) {
-        const json_t *null_class = json_object_get(o, "_athanor_null_class");
-        status = ath_model_create(out, net, config, schedule, prediction,
-                                  json_is_integer(null_class) ? (int)json_integer_value(null_class) : -1, err);
+        status = ath_model_create(out, net, config, schedule, prediction, -1, err);
+        if (status != ATH_OK) ath_fail_within(err, status, "%s", config_path);
     }
-    if (status == ATH_OK && (status = ath_model_load_weights(*out, (*out)->params, weights_path, err)) != ATH_OK) {
-        /* a network that does not fit together has no parameters to miss: tell that first */
+    if (status == ATH_OK) status = read_null_class(*out, o, config_path, err);
+    if (status == ATH_OK) status = ath_model_load_weights(*out, (*out)->params, weights_path, err);
+    if (status != ATH_OK && *out) {
         ath_model_destroy(*out);
         *out = NULL;
     }

@@ -50,6 +50,8 @@ static ath_status make_model(trainer *t, ath_err *err) {
     const ath_schedule_kind *kind = ath_schedule_kind_find(o->schedule);
     ath_prediction prediction;
     if (!net) return ath_fail(err, ATH_E_ARG, "net: \"%s\" is not known, see `athanor list nets`", o->net);
+    if (!ath_sampler_find(o->sample_sampler)) /* not hours later, at the first preview */
+        return ath_fail(err, ATH_E_ARG, "sample-sampler: \"%s\" is not known, see `athanor list samplers`", o->sample_sampler);
     if (!kind) return ath_fail(err, ATH_E_ARG, "schedule: \"%s\" is not known, see `athanor list schedules`", o->schedule);
     ATH_TRY(ath_prediction_parse(o->objective, &prediction, err));
     if (d->h != d->w)
@@ -213,7 +215,6 @@ static ath_status preview(trainer *t, ath_err *err) {
     const ath_model *m = t->model;
     const double begin = ath_clock();
     const ath_sampler *sampler = ath_sampler_find(o->sample_sampler);
-    if (!sampler) return ath_fail(err, ATH_E_ARG, "sample-sampler: \"%s\" is not known", o->sample_sampler);
     const size_t dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
     const int steps = o->sample_steps < m->schedule.timesteps ? o->sample_steps : m->schedule.timesteps;
     float *images = malloc((size_t)o->sample_count * dim * sizeof *images);

@@ -26,7 +26,8 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *w
                     double sum = bias != NULL ? bias[o] : 0;
                     for (int ky = 0; ky < k; ky++)
                         for (int kx = 0; kx < k; kx++) {
-                            const int iy = oy * s->stride + ky - s->pad_before, ix = ox * s->stride + kx - s->pad_before;
+                            const int iy = oy * s->stride + ky - s->pad_before,
+                                      ix = ox * s->stride + kx - s->pad_before;
                             if (iy < 0 || iy >= s->h || ix < 0 || ix >= s->w) continue;
                             const float *xp = x + ((size_t)(n * s->h + iy) * (size_t)s->w + (size_t)ix) * ci;
                             const float *wp = w + (size_t)(ky * k + kx) * ci * co + o;

@@ -14,12 +14,12 @@
 
 /* Images seen through a window: what `in` gives to `out` (or takes from, in scatter). */
 typedef struct view {
-    int n, h, w, c;             /* the images that the window moves over */
-    int out_h, out_w;           /* the positions of the window */
-    int kernel, stride, pad;    /* before; what is after follows from out_h, out_w */
+    int n, h, w, c;          /* the images that the window moves over */
+    int out_h, out_w;        /* the positions of the window */
+    int kernel, stride, pad; /* before; what is after follows from out_h, out_w */
 } view;
 
-enum { ROW_BLOCK_FLOATS = 48 * 1024, MAX_ROWS = 16 * MR };
+enum { ROW_BLOCK_FLOATS = 96 * 1024, MAX_ROWS = 16 * MR };
 
 /* Rows a block may have when each is k floats: all in L2 with room for a panel of B. */
 static int block_rows(int k) { return at_least(at_most(ROW_BLOCK_FLOATS / k / MR, 16), 1) * MR; }
@@ -132,12 +132,12 @@ static void scatter(const view *v, float *out, int first, int count, const run *
 /* What a pass does in the direct form. */
 typedef struct direct {
     bool scatters;
-    bool flip;        /* the taps are reversed */
-    view rows;        /* how the rows of A are read; for scatter, pixels as they are */
-    view window;      /* scatter: over the images written */
-    int k, n, out_c;  /* the product's inner length, padded to W, and its columns; channels of what is written */
-    int per_image;    /* rows an image has */
-    int block;        /* rows of a block */
+    bool flip;       /* the taps are reversed */
+    view rows;       /* how the rows of A are read; for scatter, pixels as they are */
+    view window;     /* scatter: over the images written */
+    int k, n, out_c; /* the product's inner length, padded to W, and its columns; channels of what is written */
+    int per_image;   /* rows an image has */
+    int block;       /* rows of a block */
 } direct;
 
 /* What a row costs: the inner length times the columns, as padded. */
@@ -198,7 +198,8 @@ static void write_tile(const float *tile, int mr, int j0, int c, const float *bi
 }
 
 static void fill(float *out, size_t pixels, int c, const float *bias) {
-    if (bias == NULL) memset(out, 0, pixels * sz(c) * sizeof *out);
+    if (bias == NULL)
+        memset(out, 0, pixels * sz(c) * sizeof *out);
     else
         for (size_t p = 0; p < pixels; p++) memcpy(out + p * sz(c), bias, sz(c) * sizeof *out);
 }
@@ -220,8 +221,10 @@ static void direct_block(const direct *d, const float *in, const float *packed, 
         for (int g = 0, r = 0; g < groups; g++) {
             const int mr = group_size(count, groups, g);
             rows_of[mr](a + sz(r) * sz(d->k), packed + sz(j) * sz(d->k), d->k, tile);
-            if (d->scatters) scatter(&d->window, out, first + r, mr, runs, n_runs, tile);
-            else write_tile(tile, mr, j, d->out_c, bias, acc, out + sz(first + r) * sz(d->out_c));
+            if (d->scatters)
+                scatter(&d->window, out, first + r, mr, runs, n_runs, tile);
+            else
+                write_tile(tile, mr, j, d->out_c, bias, acc, out + sz(first + r) * sz(d->out_c));
             r += mr;
         }
     }
@@ -246,18 +249,18 @@ static void direct_run(const direct *d, const float *in, const float *packed, co
  * stride 1 the roles of x and dy may be exchanged, which serves few output channels. */
 typedef struct direct_dw {
     bool exchanged;
-    view rows;               /* of the gathered operand */
-    int plain_c;             /* channels of the other */
-    int taps_at_once, m, n;  /* rows of the sum for those taps, and its columns, padded */
-    int lda, block;          /* floats and number of gathered rows */
+    view rows;              /* of the gathered operand */
+    int plain_c;            /* channels of the other */
+    int taps_at_once, m, n; /* rows of the sum for those taps, and its columns, padded */
+    int lda, block;         /* floats and number of gathered rows */
 } direct_dw;
 
 static direct_dw direct_dw_plan(const ath_conv_shape *s) {
     const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), taps = s->kernel * s->kernel;
     direct_dw d = {.rows = {s->n, s->h, s->w, s->c_in, oh, ow, s->kernel, s->stride, s->pad_before},
                    .plain_c = s->c_out};
-    d.exchanged = s->stride == 1 && (double)s->c_out * round_up(s->c_in, PANEL) * 2 <=
-                                        (double)s->c_in * round_up(s->c_out, PANEL);
+    d.exchanged = s->stride == 1 &&
+                  (double)s->c_out * round_up(s->c_in, PANEL) * 2 <= (double)s->c_in * round_up(s->c_out, PANEL);
     if (d.exchanged) {
         d.rows = (view){s->n, oh, ow, s->c_out, s->h, s->w, s->kernel, 1, s->kernel - 1 - s->pad_before};
         d.plain_c = s->c_in;
@@ -266,7 +269,7 @@ static direct_dw direct_dw_plan(const ath_conv_shape *s) {
     d.taps_at_once = at_most(at_least(64 * 1024 / (d.rows.c * d.n), 1), taps);
     d.m = d.taps_at_once * d.rows.c;
     d.lda = round_up(d.m, W) + W; /* off powers of two, or rows fall on the same cache sets */
-    d.block = at_most(at_least(ROW_BLOCK_FLOATS / (d.lda + d.n), 32), 256);
+    d.block = at_most(at_least(ROW_BLOCK_FLOATS / 2 / (d.lda + d.n), 32), 256);
     return d;
 }
 
@@ -276,6 +279,10 @@ static size_t direct_dw_scratch_floats(const ath_conv_shape *s) {
 }
 
 static void direct_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *scratch) {
+    if (s->kernel == 1 && s->stride == 1 && s->pad_before == 0 && s->pad_after == 0) { /* nothing to gather */
+        ath_gemm(true, false, s->c_in, s->c_out, s->n * s->h * s->w, 1, x, s->c_in, dy, s->c_out, 0, dw, s->c_out);
+        return;
+    }
     const direct_dw d = direct_dw_plan(s);
     const int taps = s->kernel * s->kernel, total = s->n * d.rows.out_h * d.rows.out_w, ldb = d.n + W;
     const size_t ci = sz(s->c_in), co = sz(s->c_out);
@@ -286,7 +293,8 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
     for (int t0 = 0; t0 < taps; t0 += d.taps_at_once) {
         const int t1 = at_most(t0 + d.taps_at_once, taps), m = (t1 - t0) * d.rows.c;
         run runs[MAX_RUNS], whole[1];
-        const int n_runs = runs_of(&d.rows, t0 * d.rows.c, t1 * d.rows.c, runs), one = runs_of(&plain, 0, d.plain_c, whole);
+        const int n_runs = runs_of(&d.rows, t0 * d.rows.c, t1 * d.rows.c, runs),
+                  one = runs_of(&plain, 0, d.plain_c, whole);
         for (int first = 0; first < total; first += d.block) {
             const int count = at_most(total - first, d.block);
             gather(&d.rows, gathered, first, count, runs, n_runs, a, W, sz(d.lda));
@@ -296,10 +304,15 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
         for (int t = t0; t < t1; t++) {
             const size_t row = sz(t - t0) * sz(d.rows.c), panel = sz(m) * PANEL;
             float *to = dw + sz(d.exchanged ? taps - 1 - t : t) * ci * co;
-            for (size_t i = 0; i < ci; i++)
-                for (size_t o = 0; o < co; o++, to++)
-                    *to = d.exchanged ? sum[i / PANEL * panel + (row + o) * PANEL + i % PANEL]
-                                      : sum[o / PANEL * panel + (row + i) * PANEL + o % PANEL];
+            for (size_t i = 0; i < ci; i++, to += co) {
+                if (d.exchanged)
+                    for (size_t o = 0; o < co; o++) to[o] = sum[i / PANEL * panel + (row + o) * PANEL + i % PANEL];
+                else
+                    for (int o = 0; o < s->c_out; o += W) {
+                        const float *from = sum + sz(o / PANEL) * panel + (row + i) * PANEL + o % PANEL;
+                        store_some(to + o, load(from), s->c_out - o);
+                    }
+            }
         }
     }
 }

@@ -42,8 +42,7 @@ INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c) {
     }
 }
 
-INLINE void outer_body(int mr, const float *a, size_t lda, const float *b, size_t ldb, int count, float *c,
-                       bool add) {
+INLINE void outer_body(int mr, const float *a, size_t lda, const float *b, size_t ldb, int count, float *c, bool add) {
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
@@ -74,8 +73,10 @@ INLINE void outer_body(int mr, const float *a, size_t lda, const float *b, size_
 #define PRODUCTS(mr)                                                                                                   \
     static void rows_##mr(const float *a, const float *b, int k, float *c) { rows_body(mr, a, b, k, c); }              \
     static void outer_##mr(const float *a, size_t lda, const float *b, size_t ldb, int count, float *c, bool add) {    \
-        if (add) outer_body(mr, a, lda, b, ldb, count, c, true);                                                       \
-        else outer_body(mr, a, lda, b, ldb, count, c, false);                                                          \
+        if (add)                                                                                                       \
+            outer_body(mr, a, lda, b, ldb, count, c, true);                                                            \
+        else                                                                                                           \
+            outer_body(mr, a, lda, b, ldb, count, c, false);                                                           \
     }
 PRODUCTS(1)
 PRODUCTS(2)
@@ -95,10 +96,9 @@ PRODUCTS(14)
 #endif
 
 typedef void rows_product(const float *a, const float *b, int k, float *c);
-typedef void outer_product(const float *a, size_t lda, const float *b, size_t ldb, int count, float *c,
-                           bool add);
+typedef void outer_product(const float *a, size_t lda, const float *b, size_t ldb, int count, float *c, bool add);
 #if ATH_MR == 14
-static rows_product *const rows_of[] = {NULL,   rows_1, rows_2, rows_3,  rows_4,  rows_5,  rows_6, rows_7,
+static rows_product *const rows_of[] = {NULL,   rows_1, rows_2,  rows_3,  rows_4,  rows_5,  rows_6, rows_7,
                                         rows_8, rows_9, rows_10, rows_11, rows_12, rows_13, rows_14};
 static outer_product *const outer_of[] = {NULL,    outer_1, outer_2,  outer_3,  outer_4,  outer_5,  outer_6, outer_7,
                                           outer_8, outer_9, outer_10, outer_11, outer_12, outer_13, outer_14};

@@ -34,22 +34,30 @@ static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *
     direct_pack(s, pass, &d, w, packed);
 }
 
+enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
+
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     const bool weights = pass == ATH_CONV_WEIGHT_GRAD;
-    if (winograd_takes(s)) return weights ? winograd_dw_scratch_floats(s) : winograd_scratch_floats(s, pass);
-    if (weights) return direct_dw_scratch_floats(s);
+    if (winograd_takes(s)) return LINE + (weights ? winograd_dw_scratch_floats(s) : winograd_scratch_floats(s, pass));
+    if (weights) return LINE + direct_dw_scratch_floats(s);
     const direct d = direct_plan(s, pass);
-    return direct_scratch_floats(&d);
+    return LINE + direct_scratch_floats(&d);
+}
+
+/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
+static float *aligned(float *scratch) {
+    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
+    return past == 0 ? scratch : scratch + (LINE - past);
 }
 
 static void conv_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
                      const float *bias, bool acc, float *out, float *scratch) {
     if (winograd_takes(s)) {
-        winograd_run(s, pass, in, packed, bias, acc, out, scratch);
+        winograd_run(s, pass, in, packed, bias, acc, out, aligned(scratch));
         return;
     }
     const direct d = direct_plan(s, pass);
-    direct_run(&d, in, packed, bias, acc, out, scratch);
+    direct_run(&d, in, packed, bias, acc, out, aligned(scratch));
 }
 
 static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, const float *bias, float *y,
@@ -64,8 +72,10 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
 
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
                              float *scratch) {
-    if (winograd_takes(s)) winograd_weight_grad(s, x, dy, dw, scratch);
-    else direct_weight_grad(s, x, dy, dw, scratch);
+    if (winograd_takes(s))
+        winograd_weight_grad(s, x, dy, dw, aligned(scratch));
+    else
+        direct_weight_grad(s, x, dy, dw, aligned(scratch));
     if (db != NULL) column_sums(sz(s->n) * sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), s->c_out, dy, db);
 }
 

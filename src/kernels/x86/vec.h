@@ -37,8 +37,10 @@ INLINE vec vec_max(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)
 
 INLINE vec load_some(const float *p, int n) { return n >= W ? load(p) : load_part(p, n); }
 INLINE void store_some(float *p, vec v, int n) {
-    if (n >= W) store(p, v);
-    else store_part(p, v, n);
+    if (n >= W)
+        store(p, v);
+    else
+        store_part(p, v, n);
 }
 
 INLINE int at_most(int a, int limit) { return a < limit ? a : limit; }

@@ -88,7 +88,8 @@ INLINE void output_adjoint(const vec *y, int stride, vec *o) {
 /* G = [1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1] */
 INLINE void weight_transform(const vec *g, int stride, vec *o) {
     const vec g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
-    const vec a = (g0 + g2) * (-1 / 6.0F), b = g1 * (1 / 6.0F), c = g0 * (1 / 24.0F) + g2 * (1 / 6.0F), e = g1 * (1 / 12.0F);
+    const vec a = (g0 + g2) * (-1 / 6.0F), b = g1 * (1 / 6.0F), c = g0 * (1 / 24.0F) + g2 * (1 / 6.0F),
+              e = g1 * (1 / 12.0F);
     o[0] = g0 * 0.25F;
     o[1] = a - b;
     o[2] = a + b;
@@ -120,8 +121,9 @@ INLINE void store_row(const vec *row, float *v, size_t point) {
 
 /* B' d B of the 6x6 pixels around an output tile, for all channels: point e of channel k to
  * v[e * point + k/W * block + k%W]. Pixel (i, j) is at row[i] + j*c, or at pixel[i*SIDE + j] when row is NULL. */
-INLINE void input_tile_at(const float *const *row, const float *const *pixel, int c, float *v, size_t point, size_t block) {
-#define D(i, j) load((row != NULL ? row[i] + (j) * c : pixel[(i) * SIDE + (j)]) + k)
+INLINE void input_tile_at(const float *const *row, const float *const *pixel, int c, float *v, size_t point,
+                          size_t block) {
+#define D(i, j) load((row != NULL ? row[i] + (j)*c : pixel[(i)*SIDE + (j)]) + k)
     for (int k = 0; k < c; k += W, v += block) {
         vec r[SIDE], q[SIDE];
 #pragma GCC unroll 6
@@ -184,7 +186,7 @@ static void grad_tile(const tiling *t, place p, const float *dy, int c, const fl
             const bool inside = p.y + i < t->h && p.x + j < t->w;
             pixel[i * STEP + j] = inside ? dy + ((sz(p.n) * sz(t->h) + yy) * sz(t->w) + xx) * sz(c) : zeros;
         }
-#define D(i, j) load(pixel[(i) * STEP + (j)] + k)
+#define D(i, j) load(pixel[(i)*STEP + (j)] + k)
     for (int k = 0; k < c; k += W, v += W) {
         vec r[STEP], q[STEP];
 #pragma GCC unroll 4
@@ -222,8 +224,10 @@ INLINE void write_row(const vec *row, float *dst, int columns, int c, vec shift,
 #pragma GCC unroll 4
     for (int j = 0; j < STEP; j++) {
         if (j >= columns) break;
-        if (acc) store(dst + j * c, load(dst + j * c) + o[j] + shift);
-        else store(dst + j * c, o[j] + shift);
+        if (acc)
+            store(dst + j * c, load(dst + j * c) + o[j] + shift);
+        else
+            store(dst + j * c, o[j] + shift);
     }
 }
 
@@ -253,11 +257,10 @@ static void output_tile(const tiling *t, place p, const float *m, size_t point, 
 
 typedef struct winograd {
     tiling t;
-    int from, to;          /* channels read and written */
-    int block;             /* tiles at once */
+    int from, to;            /* channels read and written */
+    int block;               /* tiles at once */
     size_t v_point, m_point; /* floats from a point to the next, in V and in the products */
 } winograd;
-
 
 static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     const bool forward = pass == ATH_CONV_FORWARD;
@@ -331,7 +334,8 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
             for (int e = 0; e < POINTS; e++, b += sz(d.from) * PANEL)
                 for (int g = 0, r = 0; g < groups; g++) {
                     const int mr = group_size(count, groups, g);
-                    rows_of[mr](v + sz(e) * d.v_point + sz(r) * sz(d.from), b, d.from, m + sz(e) * d.m_point + sz(r) * PANEL);
+                    rows_of[mr](v + sz(e) * d.v_point + sz(r) * sz(d.from), b, d.from,
+                                m + sz(e) * d.m_point + sz(r) * PANEL);
                     r += mr;
                 }
             for (int r = 0; r < count; r++)
@@ -345,10 +349,10 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
 
 typedef struct winograd_dw {
     tiling t;
-    int block, m, n;         /* tiles at once; rows and columns of the sum at once */
-    int n_all;               /* columns, padded */
-    int lda, ldb;            /* floats of a tile, off powers of two */
-    bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
+    int block, m, n; /* tiles at once; rows and columns of the sum at once */
+    int n_all;       /* columns, padded */
+    int lda, ldb;    /* floats of a tile, off powers of two */
+    bool keeps;      /* more than one block of tiles: the sums of all channels are kept */
 } winograd_dw;
 
 /* Measured with 14 to 128 tiles and 64 to all channels for all the layers of bench_conv: more tiles save traffic of the
