@@ -2,7 +2,7 @@
  * follow their rules, and no damaged or unfit file passes or harms. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
-#include <ftw.h>
+#include "temp_folder.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -12,29 +12,8 @@
 #include "io/dataset.h"
 #include "io/png.h"
 
-static char folder[64];
 static ath_err err;
 
-static int remove_entry(const char *path, const struct stat *s, int type, struct FTW *at) {
-    (void)s, (void)type, (void)at;
-    return remove(path);
-}
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/ath_data_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-static int remove_folder(void **state) {
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-static const char *in_folder(const char *name) {
-    static char path[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
 static const char *sub_folder(const char *name) {
     const char *path = in_folder(name);
     CHECK_OK(ath_make_dirs(path, &err));

@@ -2,9 +2,9 @@
  * always complete, and a failure leaves the old file and nothing else. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
+#include "temp_folder.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,38 +12,8 @@
 #include <zlib.h>
 #include "base/file.h"
 
-static char folder[64];
 static ath_err err;
 
-static int remove_entry(const char *path, const struct stat *s, int type, struct FTW *at) {
-    (void)s, (void)type, (void)at;
-    return remove(path);
-}
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/ath_file_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-static int remove_folder(void **state) {
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-static const char *in_folder(const char *name) {
-    static char path[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
-static int count_entries(const char *path) {
-    DIR *dir = opendir(path);
-    assert_non_null(dir);
-    int n = 0;
-    for (const struct dirent *entry; (entry = readdir(dir));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(dir);
-    return n;
-}
 static void put_file(const char *path, const void *data, size_t size) {
     FILE *file = fopen(path, "wb");
     assert_non_null(file);

@@ -1,8 +1,8 @@
 /* Grids, single images and plots: where each pixel must be, and that no data breaks them. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
+#include "temp_folder.h"
 #include <float.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -11,29 +11,7 @@
 #include "io/grid.h"
 #include "io/plot.h"
 
-static char folder[64];
 static ath_err err;
-
-static int remove_entry(const char *path, const struct stat *s, int type, struct FTW *at) {
-    (void)s, (void)type, (void)at;
-    return remove(path);
-}
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/ath_grid_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-static int remove_folder(void **state) {
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-static const char *in_folder(const char *name) {
-    static char path[2][128];
-    static int turn;
-    turn ^= 1;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
 
 typedef struct picture {
     uint8_t *pixel;

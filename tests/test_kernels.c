@@ -11,12 +11,14 @@
 enum { GUARD = 32 };
 static const float guard_value = 12345.5F;
 
-/* `len` floats with GUARD known ones on both sides. */
+/* `len` floats with GUARD known ones on both sides, by turns at a cache line's start and a float after. */
 static float *guarded(size_t len) {
-    float *p = malloc((len + 2 * GUARD) * sizeof *p);
+    static size_t turn;
+    const size_t shift = turn++ % 2;
+    float *p = aligned_alloc(64, ((len + 2 * GUARD + shift) * sizeof *p + 63) / 64 * 64);
     assert_non_null(p);
-    for (size_t i = 0; i < len + 2 * GUARD; i++) p[i] = guard_value;
-    return p + GUARD;
+    for (size_t i = 0; i < len + 2 * GUARD; i++) p[shift + i] = guard_value;
+    return p + shift + GUARD;
 }
 
 static void check_guards(const float *p, size_t len, const char *what) {
@@ -25,7 +27,7 @@ static void check_guards(const float *p, size_t len, const char *what) {
               what, len);
 }
 
-static void release(float *p) { free(p - GUARD); }
+static void release(float *p) { free((void *)((uintptr_t)(p - GUARD) / 64 * 64)); }
 
 /* Work memory of exactly `len` floats, all NaN: nothing may count on what it holds. */
 static float *poisoned(size_t len) {

@@ -2,7 +2,7 @@
  * RGB, and no damage passes or harms. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
-#include <ftw.h>
+#include "temp_folder.h"
 #include <png.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,37 +12,7 @@
 #include "base/file.h"
 #include "io/png.h"
 
-static char folder[64];
 static ath_err err;
-
-static int remove_entry(const char *path, const struct stat *s, int type, struct FTW *at) {
-    (void)s, (void)type, (void)at;
-    return remove(path);
-}
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/ath_png_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-static int remove_folder(void **state) {
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-static const char *in_folder(const char *name) {
-    static char path[2][128];
-    static int turn;
-    turn ^= 1;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
-static int count_entries(const char *path) {
-    char command[256], answer[32] = "";
-    snprintf(command, sizeof command, "ls -A %s | wc -l", path);
-    FILE *p = popen(command, "r");
-    if (!p || !fgets(answer, sizeof answer, p)) fail();
-    pclose(p);
-    return atoi(answer);
-}
 
 /* Not ath_file_write, which waits for the disk: there are thousands of hostile files. */
 static void put_file(const char *path, const void *data, size_t size) {

@@ -2,8 +2,8 @@
  * half formats converts by their definition, and no header is believed. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
+#include "temp_folder.h"
 #include <float.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -11,29 +11,8 @@
 #include "base/file.h"
 #include "io/safetensors.h"
 
-static char folder[64];
 static ath_err err;
 
-static int remove_entry(const char *path, const struct stat *s, int type, struct FTW *at) {
-    (void)s, (void)type, (void)at;
-    return remove(path);
-}
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/ath_tensors_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-static int remove_folder(void **state) {
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-static const char *in_folder(const char *name) {
-    static char path[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
 /* Not ath_file_write, which waits for the disk: there are thousands of hostile files. */
 static void put_file(const char *path, const void *data, size_t size) {
     remove(path);

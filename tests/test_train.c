@@ -1,9 +1,9 @@
 /* Training runs: the same bytes for any number of workers and after a resume, every
  * network with every objective, a network that learns eight images by heart, the
  * guard against numbers that are not finite. */
-#define _DEFAULT_SOURCE /* mkdtemp */
+#define _XOPEN_SOURCE 700
 #include "check.h"
-#include <unistd.h>
+#include "temp_folder.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "diffusion/net.h"
@@ -15,21 +15,6 @@
 #include "train/trainer.h"
 
 enum { SIZE = 8, N_IMAGES = 40 };
-
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/athanor-train-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 /* Blobs of brightness at places that depend on the class. */
 static ath_dataset images(int n, int c) {
@@ -136,6 +121,33 @@ static void stopping_at_every_step_and_resuming_gives_the_same_bytes(void **stat
     free_images(&d);
 }
 
+/* Draws images from a run by DDIM; gives what its network predicts. */
+static ath_prediction draw(const char *run, int steps, int count, float *out) {
+    ath_err err = {0};
+    ath_model *m;
+    ath_workers *workers;
+    CHECK_OK(ath_model_open(&m, run, &err));
+    CHECK_OK(ath_workers_create(&workers, m, 2, 2, ATH_FORWARD, &err));
+    ath_workers_use(workers, m->params);
+    ath_level level[64];
+    CHECK_OK(ath_levels(&m->schedule, ATH_TRAILING, steps, level, &err));
+    const double eta = 0;
+    ath_generate_job job = {.sampler = ath_sampler_find("ddim"),
+                            .sampler_config = &eta, /* its only option */
+                            .level = level,
+                            .n_steps = steps,
+                            .count = count,
+                            .label = -1,
+                            .guidance = 1,
+                            .clip = true};
+    CHECK_OK(ath_generate(m, workers, &job, out, &err));
+    CHECK(job.nfe == steps, "%d evaluations in %d steps", job.nfe, steps);
+    const ath_prediction prediction = m->prediction;
+    ath_workers_destroy(workers);
+    ath_model_destroy(m);
+    return prediction;
+}
+
 static void every_network_trains_with_every_objective(void **state) {
     (void)state;
     int n_nets;
@@ -155,24 +167,9 @@ static void every_network_trains_with_every_objective(void **state) {
             CHECK(isfinite(result.last.loss) && isfinite(result.last.grad_norm) && result.last.grad_norm > 0,
                   "%s: loss %g, gradient %g", name, result.last.loss, result.last.grad_norm);
             /* and the checkpoint can be sampled from */
-            ath_model *m;
-            ath_workers *workers;
-            CHECK_OK(ath_model_open(&m, o.out, &err));
-            CHECK(m->prediction == (ath_prediction)k, "%s came back as %s", name, ath_prediction_name(m->prediction));
-            CHECK_OK(ath_workers_create(&workers, m, 2, 2, ATH_FORWARD, &err));
-            ath_workers_use(workers, m->params);
-            ath_level level[6];
-            CHECK_OK(ath_levels(&m->schedule, ATH_TRAILING, 5, level, &err));
-            const ath_sampler *sampler = ath_sampler_find("ddim");
-            double config[64] = {0};
-            ath_options_default(sampler->options, sampler->n_options, config);
             float out[3 * SIZE * SIZE * 3];
-            ath_generate_job job = {.sampler = sampler, .sampler_config = config, .level = level, .n_steps = 5, .count = 3, .label = -1, .guidance = 1, .clip = true};
-            CHECK_OK(ath_generate(m, workers, &job, out, &err));
-            CHECK(job.nfe == 5, "%d evaluations", job.nfe);
+            CHECK(draw(o.out, 5, 3, out) == (ath_prediction)k, "%s came back with another prediction", name);
             for (size_t j = 0; j < sizeof out / sizeof *out; j++) CHECK(out[j] >= -1 && out[j] <= 1, "%s: pixel %g", name, (double)out[j]);
-            ath_workers_destroy(workers);
-            ath_model_destroy(m);
         }
     free_images(&d);
 }
@@ -188,19 +185,9 @@ static void a_tiny_network_learns_eight_images_by_heart(void **state) {
         options("heart", "base-channels=16,norm-groups=8,steps=1200,lr=3e-3,batch=16,micro-batch=4,lr-schedule=cosine,ema=0.98");
     ath_train_result result;
     CHECK_OK(ath_train(&o, &d, NULL, &result, &err));
-    ath_model *m;
-    ath_workers *workers;
-    CHECK_OK(ath_model_open(&m, o.out, &err));
-    CHECK_OK(ath_workers_create(&workers, m, 2, 4, ATH_FORWARD, &err));
-    ath_workers_use(workers, m->params);
-    ath_level level[26];
-    CHECK_OK(ath_levels(&m->schedule, ATH_TRAILING, 25, level, &err));
-    const ath_sampler *sampler = ath_sampler_find("ddim");
-    double config[64] = {0};
     enum { COUNT = 16, DIM = SIZE * SIZE };
     float out[COUNT * DIM];
-    ath_generate_job job = {.sampler = sampler, .sampler_config = config, .level = level, .n_steps = 25, .count = COUNT, .label = -1, .guidance = 1, .clip = true};
-    CHECK_OK(ath_generate(m, workers, &job, out, &err));
+    draw(o.out, 25, COUNT, out);
     double mean = 0;
     for (int i = 0; i < COUNT; i++) {
         double nearest = INFINITY;
@@ -215,9 +202,31 @@ static void a_tiny_network_learns_eight_images_by_heart(void **state) {
     }
     /* two training images differ by 0.1 to 0.6 in this measure, noise from them by about 1 */
     CHECK(mean < 0.12, "samples are %g from the nearest of the eight images (root mean square)", mean);
-    ath_workers_destroy(workers);
-    ath_model_destroy(m);
     free_images(&d);
+}
+
+/* Four points of the plane: an "image" of one pixel and two channels. */
+static void the_mlp_learns_points_of_the_plane(void **state) {
+    (void)state;
+    ath_err err = {0};
+    static const uint8_t point[4][2] = {{40, 40}, {40, 215}, {215, 40}, {215, 215}};
+    ath_dataset d = {.n = 64, .h = 1, .w = 1, .c = 2, .format = (char *)"test"};
+    uint8_t pixel[64 * 2];
+    for (int i = 0; i < 128; i++) pixel[i] = point[i / 2 % 4][i % 2];
+    d.pixel = pixel;
+    const ath_train_options o = options("plane", "net=mlp,base-channels=128,res-blocks=3,timesteps=100,steps=1500,lr=2e-3,batch=64,micro-batch=16,lr-schedule=cosine,ema=0.99,sample-count=4");
+    CHECK_OK(ath_train(&o, &d, NULL, NULL, &err));
+    enum { COUNT = 64 };
+    float out[COUNT * 2];
+    draw(o.out, 25, COUNT, out);
+    int count[4] = {0}, near = 0;
+    for (int i = 0; i < COUNT; i++) {
+        const double x = fabs((double)out[2 * i]) - (215 / 127.5 - 1), y = fabs((double)out[2 * i + 1]) - (215 / 127.5 - 1);
+        near += sqrt(x * x + y * y) < 0.2;
+        count[(out[2 * i] > 0) + 2 * (out[2 * i + 1] > 0)]++;
+    }
+    CHECK(near >= COUNT * 9 / 10, "%d of %d samples are near a point", near, COUNT);
+    for (int i = 0; i < 4; i++) CHECK(count[i] >= 4, "%d of %d samples in quadrant %d", count[i], COUNT, i);
 }
 
 static void numbers_that_are_not_finite_stop_the_run_and_keep_the_checkpoint(void **state) {
@@ -276,6 +285,7 @@ int main(void) {
         cmocka_unit_test(stopping_at_every_step_and_resuming_gives_the_same_bytes),
         cmocka_unit_test(every_network_trains_with_every_objective),
         cmocka_unit_test(a_tiny_network_learns_eight_images_by_heart),
+        cmocka_unit_test(the_mlp_learns_points_of_the_plane),
         cmocka_unit_test(numbers_that_are_not_finite_stop_the_run_and_keep_the_checkpoint),
         cmocka_unit_test(a_run_that_exists_is_not_overwritten),
         cmocka_unit_test(timesteps_are_stratified_and_every_epoch_sees_each_image_once),

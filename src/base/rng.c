@@ -15,6 +15,7 @@
 #pragma GCC diagnostic pop
 #endif
 
+enum { ROUNDS = 10 }; /* of the Feistel network: with 4, a set of five keeps an item in place 26 % of the time */
 static const double two_pi = 6.283185307179586476925286766559;
 
 /* Four words: the counter is (block, stream, index), the key is the seed. */
@@ -74,7 +75,7 @@ uint64_t ath_rng_permute(ath_rng rng, ath_stream who, uint64_t index, uint64_t i
     uint64_t value = i;
     do {
         uint32_t left = (uint32_t)(value >> half) & mask, right = (uint32_t)value & mask;
-        for (uint32_t round = 0; round < 4; round++) {
+        for (uint32_t round = 0; round < ROUNDS; round++) {
             const philox4x32_key_t key = {{(uint32_t)rng.seed, (uint32_t)(rng.seed >> 32)}};
             const philox4x32_ctr_t counter = {
                 {right, (uint32_t)who | (round + 1) << 16, (uint32_t)index, (uint32_t)(index >> 32)}};

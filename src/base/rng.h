@@ -34,7 +34,7 @@ void ath_rng_uniform(ath_rng rng, ath_stream who, uint64_t index, float *out, si
 /* One draw from U[0,1), a multiple of 2^-53. */
 double ath_rng_uniform1(ath_rng rng, ath_stream who, uint64_t index);
 
-/* Position `i` of a pseudo-random permutation of 0..n-1 (a four-round Feistel
+/* Position `i` of a pseudo-random permutation of 0..n-1 (a Feistel
  * network with cycle walking): a shuffled pass over a data set that needs no
  * memory. `index` names the permutation (the epoch). Requires i < n. */
 uint64_t ath_rng_permute(ath_rng rng, ath_stream who, uint64_t index, uint64_t i, uint64_t n);

@@ -31,7 +31,7 @@ static void print_help(void) {
 /* Prints "key: value" lines of an object, values as JSON; or the object itself. Takes it over. */
 static void show(json_t *object, bool as_json) {
     if (as_json) {
-        char *text = json_dumps(object, JSON_PRESERVE_ORDER);
+        char *text = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
         if (text) puts(text);
         free(text);
     } else {

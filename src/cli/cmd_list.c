@@ -86,23 +86,23 @@ static int list_presets(const char *name) {
     return shown;
 }
 
-/* The names of a kind, for the message about one that is not among them. */
+/* The names of a kind, for the message about one that is not among them; the order of `kinds`. */
 static int names_of(int kind, const char *names[CLI_MAX_PAIRS]) {
-    int n = 0;
-    const ath_sampler *const *samplers = ath_sampler_all(&n);
+    int n = 1;
+    const ath_sampler *const *samplers = kind == 0 ? ath_sampler_all(&n) : NULL;
     const ath_net *const *nets = kind == 1 ? ath_net_all(&n) : NULL;
     const ath_schedule_kind *schedules = kind == 2 ? ath_schedule_kinds(&n) : NULL;
     const ath_preset *presets = kind == 5 ? ath_presets(&n) : NULL;
     if (kind == 3) n = ath_prediction_count();
-    if (kind == 4) n = 1;
     if (n > CLI_MAX_PAIRS) n = CLI_MAX_PAIRS;
-    for (int i = 0; i < n; i++)
-        names[i] = nets        ? nets[i]->name
-                   : schedules ? schedules[i].name
-                   : presets   ? presets[i].name
-                   : kind == 3 ? ath_prediction_name((ath_prediction)i)
-                   : kind == 4 ? "adamw"
-                               : samplers[i]->name;
+    for (int i = 0; i < n; i++) switch (kind) {
+        case 0: names[i] = samplers[i]->name; break;
+        case 1: names[i] = nets[i]->name; break;
+        case 2: names[i] = schedules[i].name; break;
+        case 3: names[i] = ath_prediction_name((ath_prediction)i); break;
+        case 4: names[i] = "adamw"; break;
+        default: names[i] = presets[i].name;
+        }
     return n;
 }
 

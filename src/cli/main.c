@@ -18,12 +18,7 @@ static void print_help(FILE *to) {
                 "  athanor sample runs/first -o grid.png\n");
 }
 
-int main(int argc, char **argv) {
-    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, with a message */
-    if (argc < 2) {
-        print_help(stderr);
-        return CLI_USAGE;
-    }
+static int run(int argc, char **argv) {
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return CLI_OK;
@@ -35,12 +30,7 @@ int main(int argc, char **argv) {
     const char *names[N_COMMANDS];
     for (int i = 0; i < N_COMMANDS; i++) {
         names[i] = commands[i]->name;
-        if (strcmp(argv[1], commands[i]->name) == 0) {
-            const int code = commands[i]->run(argc - 1, argv + 1);
-            if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-            cli_error(argv[1], "standard output: cannot write");
-            return code ? code : CLI_FAILED;
-        }
+        if (strcmp(argv[1], commands[i]->name) == 0) return commands[i]->run(argc - 1, argv + 1);
     }
     const char *near = ath_nearest_name(argv[1], names, N_COMMANDS);
     char text[128];
@@ -48,4 +38,16 @@ int main(int argc, char **argv) {
              near ? "?" : "");
     cli_error(argv[1], text);
     return CLI_USAGE;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, with a message */
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    const int code = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    cli_error(argv[1], "standard output: cannot write");
+    return code ? code : CLI_FAILED;
 }

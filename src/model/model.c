@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "graph/op.h"
 #include "io/safetensors.h"
 #include "model/json.h"
 
@@ -222,7 +223,8 @@ static ath_status read_scheduler(ath_schedule *s, ath_prediction *prediction, co
     const char *name = json_string_value(json_object_get(o, "beta_schedule"));
     const char *ours = json_string_value(json_object_get(o, "_athanor_schedule"));
     const char *target = json_string_value(json_object_get(o, "prediction_type"));
-    const int timesteps = json_is_integer(steps) ? (int)json_integer_value(steps) : 1000;
+    const json_int_t given = json_is_integer(steps) ? json_integer_value(steps) : 1000;
+    const int timesteps = given < 0 || given > 1 << 30 ? -1 : (int)given; /* refused below */
     *prediction = ATH_EPSILON;
     if (target && ath_prediction_parse(target, prediction, err) != ATH_OK) return ath_fail_within(err, ATH_E_FORMAT, "%s: prediction_type", path);
     if (json_is_true(json_object_get(o, "rescale_betas_zero_snr")))

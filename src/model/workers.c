@@ -18,7 +18,7 @@ int ath_micro_batch(const ath_graph *g) {
     const size_t bytes = ath_plan_bytes(plan);
     ath_plan_destroy(plan);
     int n = 8;
-    while (n > 1 && (size_t)n * bytes > (size_t)24 << 20) n /= 2;
+    while (n > 1 && (size_t)n * bytes > (size_t)32 << 20) n /= 2;
     return n;
 }
 

@@ -9,7 +9,7 @@
 typedef struct ath_workers ath_workers;
 
 /* Images a micro-batch, from the network alone, so that results do not depend on the machine: the largest power of
- * two up to 8 whose activations for training stay below 24 MiB, at least 1. 0 when the network does not compile. */
+ * two up to 8 whose activations for training stay below 32 MiB, at least 1. 0 when the network does not compile. */
 int ath_micro_batch(const ath_graph *g);
 
 /* `threads` 0 means all cores this process may use. micro_batch is 1 to 256; `want` as in plan.h. The model is borrowed. */

@@ -34,14 +34,21 @@ static bool remember(ath_log *l, double step, double loss, double loss_ema) {
     return true;
 }
 
+/* A line of the log, for the plot: what was printed counts, so that a resumed run draws the same. */
+static ath_status remember_line(ath_log *l, const char *line, int64_t last_step, bool *kept, ath_err *err) {
+    int64_t step, images;
+    double loss, loss_ema;
+    *kept = sscanf(line, "%" SCNd64 ",%" SCNd64 ",%lf,%lf", &step, &images, &loss, &loss_ema) == 4 && step <= last_step;
+    if (*kept && !remember(l, (double)step, loss, loss_ema)) return ath_fail(err, ATH_E_MEM, "%s: out of memory", l->path);
+    return ATH_OK;
+}
+
 /* Keeps the whole lines of old text up to `step` and writes them to the fresh file. */
 static ath_status keep_lines(ath_log *l, char *text, int64_t step, FILE *to, ath_err *err) {
     for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-        int64_t at, images;
-        double loss, loss_ema;
-        if (sscanf(line, "%" SCNd64 ",%" SCNd64 ",%lf,%lf", &at, &images, &loss, &loss_ema) != 4 || at > step) continue;
-        fwrite(line, 1, (size_t)(end + 1 - line), to);
-        if (!remember(l, (double)at, loss, loss_ema)) return ath_fail(err, ATH_E_MEM, "%s: out of memory", l->path);
+        bool kept;
+        ATH_TRY(remember_line(l, line, step, &kept, err));
+        if (kept) fwrite(line, 1, (size_t)(end + 1 - line), to);
     }
     return ATH_OK;
 }
@@ -80,9 +87,12 @@ ath_status ath_log_open(ath_log **out, const char *path, int64_t step, ath_err *
 }
 
 ath_status ath_log_add(ath_log *l, const ath_progress *p, ath_err *err) {
-    if (!remember(l, (double)p->step, p->loss, p->loss_ema)) return ath_fail(err, ATH_E_MEM, "%s: out of memory", l->path);
-    fprintf(l->file, "%" PRId64 ",%" PRId64 ",%.6g,%.6g,%.6g,%.6g,%.4g,%.3f\n", p->step, p->images, p->loss, p->loss_ema,
-            p->grad_norm, p->lr, p->images_per_second, p->seconds);
+    char line[256];
+    bool kept;
+    snprintf(line, sizeof line, "%" PRId64 ",%" PRId64 ",%.6g,%.6g,%.6g,%.6g,%.4g,%.3f\n", p->step, p->images, p->loss,
+             p->loss_ema, p->grad_norm, p->lr, p->images_per_second, p->seconds);
+    ATH_TRY(remember_line(l, line, p->step, &kept, err));
+    fputs(line, l->file);
     if (fflush(l->file) != 0) return ath_fail(err, ATH_E_IO, "%s: cannot write: %s", l->path, strerror(errno));
     return ATH_OK;
 }

@@ -25,16 +25,17 @@ double ath_grad_norm(const ath_graph *g, const float *grad, int threads) {
     return sqrt(sum);
 }
 
-/* What one update multiplies by, the same for every element. */
+/* What one update multiplies by, the same for every element. rest is 1 - beta, rounded once: subtracting the rounded
+ * beta2 from 1 would be 1e-5 off for 0.999. */
 typedef struct factors {
-    float beta1, beta2, step, root2, eps, shrink, scale, average;
+    float beta1, rest1, beta2, rest2, step, root2, eps, shrink, scale, average;
 } factors;
 
 static void update(size_t n, factors f, float *w, float *ema, float *m, float *v, const float *grad) {
     for (size_t i = 0; i < n; i++) {
         const float g = f.scale * grad[i];
-        m[i] = f.beta1 * m[i] + (1 - f.beta1) * g;
-        v[i] = f.beta2 * v[i] + (1 - f.beta2) * g * g;
+        m[i] = f.beta1 * m[i] + f.rest1 * g;
+        v[i] = f.beta2 * v[i] + f.rest2 * g * g;
         w[i] = f.shrink * w[i] - f.step * m[i] / (sqrtf(v[i]) * f.root2 + f.eps);
         ema[i] += f.average * (w[i] - ema[i]);
     }
@@ -43,7 +44,9 @@ static void update(size_t n, factors f, float *w, float *ema, float *m, float *v
 void ath_adamw_step(const ath_graph *g, const ath_adamw *o, uint64_t t, double norm, ath_weights a, int threads) {
     const double scale = o->clip_norm > 0 && norm > o->clip_norm ? o->clip_norm / norm : 1;
     const factors plain = {.beta1 = (float)o->beta1,
+                           .rest1 = (float)(1 - o->beta1),
                            .beta2 = (float)o->beta2,
+                           .rest2 = (float)(1 - o->beta2),
                            .step = (float)(o->lr / (1 - pow(o->beta1, (double)t))),
                            .root2 = (float)(1 / sqrt(1 - pow(o->beta2, (double)t))),
                            .eps = (float)o->eps,

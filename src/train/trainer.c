@@ -194,19 +194,32 @@ static void describe(const trainer *t) {
 
 /* ---- saving ---- */
 
+/* The files that are made from the state and follow it. */
+static ath_status save_followers(const trainer *t, ath_err *err) {
+    char *plot = in_run(t, "loss.png");
+    ath_status status = plot ? ath_model_save(t->model, t->state.ema, t->o.out, err) : out_of_memory(t, err);
+    if (status == ATH_OK) status = ath_log_plot(t->log, plot, err);
+    free(plot);
+    return status;
+}
+
 static ath_status save(trainer *t, ath_err *err) {
-    char *state = in_run(t, "training_state.safetensors"), *plot = in_run(t, "loss.png");
-    ath_status status = state && plot ? ATH_OK : out_of_memory(t, err);
+    char *state = in_run(t, "training_state.safetensors");
+    ath_status status = state ? ATH_OK : out_of_memory(t, err);
     t->state.loss_ema = t->now.loss_ema;
     t->state.seconds = t->now.seconds;
     if (status == ATH_OK) status = ath_train_state_save(&t->state, t->model, state, err);
-    if (status == ATH_OK) status = ath_model_save(t->model, t->state.ema, t->o.out, err);
-    if (status == ATH_OK) status = ath_log_plot(t->log, plot, err);
+    if (status == ATH_OK) t->saved_step = t->state.step;
+    if (status == ATH_OK) status = save_followers(t, err);
     free(state);
-    free(plot);
-    t->saved_step = t->state.step;
     t->last_save = ath_clock();
     return status;
+}
+
+static char *preview_path(const trainer *t) {
+    char name[64];
+    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".png", t->state.step);
+    return in_run(t, name);
 }
 
 /* The same noise each time, so that previews can be compared. */
@@ -220,9 +233,7 @@ static ath_status preview(trainer *t, ath_err *err) {
     float *images = malloc((size_t)o->sample_count * dim * sizeof *images);
     ath_level *level = malloc(((size_t)steps + 1) * sizeof *level);
     void *config = calloc(1, sampler->config_size + 1);
-    char name[64];
-    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".png", t->state.step);
-    char *path = in_run(t, name);
+    char *path = preview_path(t);
     ath_workers *workers = NULL;
     ath_status status = images && level && config && path ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, o->micro_batch, ATH_FORWARD, err);
@@ -261,7 +272,7 @@ static ath_status save_and_preview_if_due(trainer *t, bool finished, ath_err *er
     const double clock = ath_clock();
     bool due = o->save_every ? t->state.step % o->save_every == 0 : clock - t->last_save > seconds_between_saves;
     if ((due || finished) && t->saved_step != t->state.step) ATH_TRY(save(t, err));
-    if (o->sample_count == 0) return ATH_OK;
+    if (o->sample_count == 0 || (t->model->image.c != 1 && t->model->image.c != 3)) return ATH_OK; /* nothing to show */
     if (o->sample_every)
         due = t->state.step % o->sample_every == 0;
     else /* the first after half a minute, when there is something to see */
@@ -324,7 +335,7 @@ static ath_status step(trainer *t, ath_err *err) {
     p->loss = loss;
     p->grad_norm = norm;
     p->lr = rate;
-    if (good) p->loss_ema = t->state.updates == 1 ? loss : p->loss_ema + 0.02 * (loss - p->loss_ema);
+    if (good) p->loss_ema += fmax(0.02, 1 / (double)t->state.updates) * (loss - p->loss_ema);
     p->seconds += took;
     p->images_per_second = o->batch / t->pace;
     const double by_steps = t->total_steps ? (double)(t->total_steps - p->step) * t->pace : INFINITY;
@@ -336,6 +347,19 @@ static ath_status step(trainer *t, ath_err *err) {
         return ath_fail(err, ATH_E_FORMAT, "%s: loss or gradient was not finite %d steps in a row; the checkpoint of step %" PRId64 " stands: try a lower --lr",
                         o->out, MAX_BAD_STEPS, t->saved_step);
     return ATH_OK;
+}
+
+/* A run that was killed between the files of a checkpoint has the state of that step, but the weights
+ * to sample from, the plot and the preview of the one before: they are made again. */
+static ath_status catch_up(trainer *t, ath_err *err) {
+    const ath_train_options *o = &t->o;
+    ATH_TRY(save_followers(t, err));
+    if (o->sample_count == 0 || !(finished(t) || (o->sample_every && t->state.step % o->sample_every == 0))) return ATH_OK;
+    char *path = preview_path(t);
+    if (!path) return out_of_memory(t, err);
+    const bool there = ath_path_exists(path);
+    free(path);
+    return there ? ATH_OK : preview(t, err);
 }
 
 static ath_status loop(trainer *t, bool *stopped, ath_err *err) {
@@ -355,8 +379,9 @@ ath_status ath_train(const ath_train_options *o, const ath_dataset *data, const 
     ath_status status = set_up(&t, err);
     if (status == ATH_OK) {
         describe(&t);
-        status = loop(&t, &stopped, err);
+        if (t.state.step > 0) status = catch_up(&t, err);
     }
+    if (status == ATH_OK) status = loop(&t, &stopped, err);
     if (result) *result = (ath_train_result){t.now, stopped};
     tear_down(&t);
     return status;

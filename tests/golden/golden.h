@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <unistd.h>
-#include "check.h"
+#include "../check.h"
 
 /* The parsed file, to be given to json_decref; NULL when there is none. */
 static inline json_t *golden_open(const char *folder, const char *name) {

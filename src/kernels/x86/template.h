@@ -37,9 +37,9 @@ static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *
 enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
 
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
-    const bool weights = pass == ATH_CONV_WEIGHT_GRAD;
-    if (winograd_takes(s)) return LINE + (weights ? winograd_dw_scratch_floats(s) : winograd_scratch_floats(s, pass));
-    if (weights) return LINE + direct_dw_scratch_floats(s);
+    if (pass == ATH_CONV_WEIGHT_GRAD)
+        return LINE + (winograd_takes_dw(s) ? winograd_dw_scratch_floats(s) : direct_dw_scratch_floats(s));
+    if (winograd_takes(s)) return LINE + winograd_scratch_floats(s, pass);
     const direct d = direct_plan(s, pass);
     return LINE + direct_scratch_floats(&d);
 }
@@ -72,7 +72,7 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
 
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
                              float *scratch) {
-    if (winograd_takes(s))
+    if (winograd_takes_dw(s))
         winograd_weight_grad(s, x, dy, dw, aligned(scratch));
     else
         direct_weight_grad(s, x, dy, dw, aligned(scratch));

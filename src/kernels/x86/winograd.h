@@ -275,39 +275,65 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     return d;
 }
 
+/* Floats from a point to the next in the packed weights, [panel][point][from][PANEL]; a cache line more than
+ * needed, or the 36 points of a weight would all fall on the same cache set. */
+INLINE size_t u_point(int from) { return sz(from) * PANEL + 16; }
+
 static size_t winograd_pack_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     const bool forward = pass == ATH_CONV_FORWARD;
-    return sz(POINTS) * sz(forward ? s->c_in : s->c_out) * sz(round_up(forward ? s->c_out : s->c_in, PANEL));
+    const int from = forward ? s->c_in : s->c_out, to = forward ? s->c_out : s->c_in;
+    return sz((to + PANEL - 1) / PANEL) * POINTS * u_point(from);
 }
 
-/* [panel][point][from][PANEL] */
+/* G g G' for the nine taps at g[t * tap], written past the cache when it would not stay there. */
+INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point, bool past_cache) {
+    vec d[9], u[SIDE * 3], o[SIDE];
+#pragma GCC unroll 9
+    for (int t = 0; t < 9; t++) d[t] = load(g + sz(t) * tap);
+#pragma GCC unroll 3
+    for (int b = 0; b < 3; b++) {
+        weight_transform(d + b, 3, o);
+#pragma GCC unroll 6
+        for (int i = 0; i < SIDE; i++) u[i * 3 + b] = o[i];
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < SIDE; i++) {
+        weight_transform(u + i * 3, 1, o);
+#pragma GCC unroll 6
+        for (int j = 0; j < SIDE; j++) {
+            float *to = dst + sz(i * SIDE + j) * point;
+            if (past_cache)
+                store_past_cache(to, o[j]);
+            else
+                store(to, o[j]);
+        }
+    }
+}
+
 static void winograd_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed) {
     const bool forward = pass == ATH_CONV_FORWARD;
     const int from = forward ? s->c_in : s->c_out, to = forward ? s->c_out : s->c_in;
-    const size_t ci = sz(s->c_in), co = sz(s->c_out), point = sz(from) * PANEL;
+    const size_t ci = sz(s->c_in), co = sz(s->c_out), point = u_point(from);
     if (to % PANEL != 0) memset(packed, 0, winograd_pack_floats(s, pass) * sizeof *packed);
-    for (int j0 = 0; j0 < to; j0 += W)
+    /* Weights of more than 128 x 128 channels leave L2 anyway, and writing past it then takes 0.6 of the time. Whole
+     * cache lines only: nothing is gained by half ones. */
+    const bool past_cache = W == 16 && from * to > 128 * 128 && (uintptr_t)packed % 64 == 0;
+    for (int j = 0; j < to; j += W)
         for (int k0 = 0; k0 < from; k0 += W) {
-            float g[9][ATH_W][ATH_W]; /* [tap][from][to] */
-            for (size_t t = 0; t < 9; t++)
-                for (size_t k = 0; k < sz(W); k++)
-                    for (size_t j = 0; j < sz(W); j++)
-                        g[t][k][j] = forward ? w[(t * ci + sz(k0) + k) * co + sz(j0) + j]
-                                             : w[((8 - t) * ci + sz(j0) + j) * co + sz(k0) + k];
-            for (int k = 0; k < W; k++) {
-                vec d[9], u[SIDE * 3], o[SIDE];
-                for (int t = 0; t < 9; t++) d[t] = load(g[t][k]);
-                for (int b = 0; b < 3; b++) {
-                    weight_transform(d + b, 3, o);
-                    for (int i = 0; i < SIDE; i++) u[i * 3 + b] = o[i];
-                }
-                float *dst = packed + sz(j0 / PANEL) * POINTS * point + sz(k0 + k) * PANEL + sz(j0 % PANEL);
-                for (int i = 0; i < SIDE; i++) {
-                    weight_transform(u + i * 3, 1, o);
-                    for (int j = 0; j < SIDE; j++) store(dst + sz(i * SIDE + j) * point, o[j]);
-                }
+            float *dst = packed + sz(j / PANEL) * POINTS * point + sz(k0) * PANEL + sz(j % PANEL);
+            if (forward) {
+                for (int k = k0; k < k0 + W; k++, dst += PANEL)
+                    weight_tile(w + sz(k) * co + sz(j), ci * co, dst, point, past_cache);
+                continue;
             }
+            float g[9 * ATH_W * ATH_W]; /* [tap][from][to], turned around */
+            for (size_t t = 0; t < 9; t++)
+                for (size_t l = 0; l < sz(W); l++)
+                    for (size_t k = 0; k < sz(W); k++)
+                        g[(t * sz(W) + k) * sz(W) + l] = w[((8 - t) * ci + sz(j) + l) * co + sz(k0) + k];
+            for (int k = 0; k < W; k++, dst += PANEL) weight_tile(g + k * W, sz(W) * sz(W), dst, point, past_cache);
         }
+    if (past_cache) _mm_sfence();
 }
 
 static size_t winograd_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
@@ -330,8 +356,8 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
             r += mr;
         }
         for (int j = 0; j < d.to; j += PANEL) {
-            const float *b = packed + sz(j / PANEL) * POINTS * sz(d.from) * PANEL;
-            for (int e = 0; e < POINTS; e++, b += sz(d.from) * PANEL)
+            const float *b = packed + sz(j / PANEL) * POINTS * u_point(d.from);
+            for (int e = 0; e < POINTS; e++, b += u_point(d.from))
                 for (int g = 0, r = 0; g < groups; g++) {
                     const int mr = group_size(count, groups, g);
                     rows_of[mr](v + sz(e) * d.v_point + sz(r) * sz(d.from), b, d.from,
@@ -347,6 +373,13 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
 
 /* ---- the weight gradient ---- */
 
+/* With one or two tiles there is more to do for the 36 sums than is saved in making them. (That this
+ * depends on n is harmless here: a weight gradient is a sum over the images.) */
+static bool winograd_takes_dw(const ath_conv_shape *s) {
+    const tiling t = tiling_of(s);
+    return winograd_takes(s) && t.total > 2;
+}
+
 typedef struct winograd_dw {
     tiling t;
     int block, m, n; /* tiles at once; rows and columns of the sum at once */
@@ -355,16 +388,20 @@ typedef struct winograd_dw {
     bool keeps;      /* more than one block of tiles: the sums of all channels are kept */
 } winograd_dw;
 
-/* Measured with 14 to 128 tiles and 64 to all channels for all the layers of bench_conv: more tiles save traffic of the
- * sums and cost more in that of V and W; the sums are taken in parts when a whole point's of them leave L2. */
+/* Measured with 14 to 128 tiles, and 32 to all channels, for all the layers of bench_conv: more tiles save traffic of the
+ * sums and cost more in that of V and W. When one block has all the tiles, sums are taken in parts that stay in L2 until
+ * they are turned into weights. */
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     winograd_dw d = {.t = tiling_of(s), .m = s->c_in, .n_all = round_up(s->c_out, PANEL)};
     d.n = d.n_all;
-    if (s->c_in * s->c_out > 128 * 256) d.m = at_most(d.m, 64), d.n = at_most(d.n, 64);
     d.lda = s->c_in + 16;
     d.ldb = d.n_all + 16;
     d.block = even_blocks(d.t.total, 32);
     d.keeps = d.t.total > d.block;
+    if (!d.keeps || s->c_in * s->c_out > 128 * 256) {
+        d.m = at_most(d.m, d.keeps ? 64 : 32);
+        d.n = at_most(d.n, 64);
+    }
     return d;
 }
 
