@@ -8,11 +8,14 @@ typedef struct mlp_config {
 
 #define FIELD(key) .name = #key, .offset = offsetof(mlp_config, key)
 static const ath_option options[] = {
-    {FIELD(sample_size), .type = ATH_OPT_INT, .dflt = "1", .min = 1, .max = 256, .help = "image size in pixels; 1 for a plain vector"},
-    {FIELD(in_channels), .type = ATH_OPT_INT, .dflt = "2", .min = 1, .max = 65536, .help = "channels of the image; the length of a plain vector"},
+    {FIELD(sample_size), .type = ATH_OPT_INT, .dflt = "1", .min = 1, .max = 256,
+     .help = "image size in pixels; 1 for a plain vector"},
+    {FIELD(in_channels), .type = ATH_OPT_INT, .dflt = "2", .min = 1, .max = 65536,
+     .help = "channels of the image; the length of a plain vector"},
     {FIELD(width), .type = ATH_OPT_INT, .dflt = "128", .min = 2, .max = 65536, .help = "width of every layer"},
     {FIELD(depth), .type = ATH_OPT_INT, .dflt = "3", .min = 1, .max = 256, .help = "residual blocks"},
-    {FIELD(num_class_embeds), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1048576, .nullable = true, .help = "rows of the class table; null: no classes"},
+    {FIELD(num_class_embeds), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1048576, .nullable = true,
+     .help = "rows of the class table; null: no classes"},
 };
 #undef FIELD
 
@@ -20,7 +23,8 @@ static ath_tensor build(ath_graph *g, ath_net_io in, const void *config) {
     const mlp_config *cfg = config;
     const ath_shape image = ath_shape_of(g, in.x);
     const int len = image.h * image.w * image.c;
-    ath_tensor emb = ath_silu(g, ath_linear(g, ath_timestep_embedding(g, in.t, cfg->width, true, 0), "time", cfg->width, false));
+    ath_tensor emb =
+        ath_silu(g, ath_linear(g, ath_timestep_embedding(g, in.t, cfg->width, true, 0), "time", cfg->width, false));
     if (cfg->num_class_embeds)
         emb = ath_add(g, emb, ath_label_embedding(g, in.label, "class_embedding", cfg->num_class_embeds, cfg->width));
     ath_tensor h = ath_linear(g, ath_reshape(g, in.x, (ath_shape){1, 1, len}), "in", cfg->width, false);

@@ -36,30 +36,45 @@ static const ath_option options[] = {
     {FIELD(in_channels), .type = ATH_OPT_INT, .dflt = "3", .min = 1, .max = 1024, .help = "channels of the image"},
     {FIELD(out_channels), .type = ATH_OPT_INT, .dflt = "3", .min = 1, .max = 1024, .help = "channels of the result"},
     {FIELD(center_input_sample), .type = ATH_OPT_BOOL, .dflt = "false", .help = "only false"},
-    {FIELD(time_embedding_type), .type = ATH_OPT_TEXT, .dflt = "positional", .choices = "positional", .help = "sinusoids of t"},
-    {FIELD(time_embedding_dim), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 65536, .nullable = true, .help = "width of the time embedding; null: 4 times the first block's channels"},
-    {FIELD(freq_shift), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 16, .help = "shift of the sinusoids' frequencies"},
+    {FIELD(time_embedding_type), .type = ATH_OPT_TEXT, .dflt = "positional", .choices = "positional",
+     .help = "sinusoids of t"},
+    {FIELD(time_embedding_dim), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 65536, .nullable = true,
+     .help = "width of the time embedding; null: 4 times the first block's channels"},
+    {FIELD(freq_shift), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 16,
+     .help = "shift of the sinusoids' frequencies"},
     {FIELD(flip_sin_to_cos), .type = ATH_OPT_BOOL, .dflt = "true", .help = "cosines before sines"},
-    {FIELD(down_block_types), .type = ATH_OPT_WORDS, .dflt = "DownBlock2D,DownBlock2D,DownBlock2D", .help = "DownBlock2D or AttnDownBlock2D, one a level"},
-    {FIELD(mid_block_type), .type = ATH_OPT_TEXT, .dflt = "UNetMidBlock2D", .choices = "UNetMidBlock2D", .help = "the block in the middle"},
-    {FIELD(up_block_types), .type = ATH_OPT_WORDS, .dflt = "UpBlock2D,UpBlock2D,UpBlock2D", .help = "UpBlock2D or AttnUpBlock2D, one a level"},
-    {FIELD(block_out_channels), .type = ATH_OPT_INTS, .dflt = "32,64,64", .min = 1, .max = 16384, .help = "channels of each level"},
+    {FIELD(down_block_types), .type = ATH_OPT_WORDS, .dflt = "DownBlock2D,DownBlock2D,DownBlock2D",
+     .help = "DownBlock2D or AttnDownBlock2D, one a level"},
+    {FIELD(mid_block_type), .type = ATH_OPT_TEXT, .dflt = "UNetMidBlock2D", .choices = "UNetMidBlock2D",
+     .help = "the block in the middle"},
+    {FIELD(up_block_types), .type = ATH_OPT_WORDS, .dflt = "UpBlock2D,UpBlock2D,UpBlock2D",
+     .help = "UpBlock2D or AttnUpBlock2D, one a level"},
+    {FIELD(block_out_channels), .type = ATH_OPT_INTS, .dflt = "32,64,64", .min = 1, .max = 16384,
+     .help = "channels of each level"},
     {FIELD(layers_per_block), .type = ATH_OPT_INT, .dflt = "2", .min = 1, .max = 64, .help = "residual blocks a level"},
     {FIELD(mid_block_scale_factor), .type = ATH_OPT_FLOAT, .dflt = "1", .min = 1, .max = 1, .help = "only 1"},
-    {FIELD(downsample_padding), .type = ATH_OPT_INT, .dflt = "1", .min = 0, .max = 1, .help = "1: zeros all around; 0: right and below only"},
+    {FIELD(downsample_padding), .type = ATH_OPT_INT, .dflt = "1", .min = 0, .max = 1,
+     .help = "1: zeros all around; 0: right and below only"},
     {FIELD(downsample_type), .type = ATH_OPT_TEXT, .dflt = "conv", .choices = "conv", .help = "strided convolution"},
-    {FIELD(upsample_type), .type = ATH_OPT_TEXT, .dflt = "conv", .choices = "conv", .help = "nearest and a convolution"},
-    {FIELD(dropout), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 0.99, .help = "rate before the last convolution of each residual block"},
+    {FIELD(upsample_type), .type = ATH_OPT_TEXT, .dflt = "conv", .choices = "conv",
+     .help = "nearest and a convolution"},
+    {FIELD(dropout), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 0.99,
+     .help = "rate before the last convolution of each residual block"},
     {FIELD(act_fn), .type = ATH_OPT_TEXT, .dflt = "silu", .choices = "silu|swish", .help = "activation"},
-    {FIELD(attention_head_dim), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 16384, .nullable = true, .help = "channels a head; null: one head"},
+    {FIELD(attention_head_dim), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 16384, .nullable = true,
+     .help = "channels a head; null: one head"},
     {FIELD(norm_num_groups), .type = ATH_OPT_INT, .dflt = "32", .min = 1, .max = 1024, .help = "groups of group norm"},
-    {FIELD(attn_norm_num_groups), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .nullable = true, .help = "groups in the middle attention; null: as norm_num_groups"},
+    {FIELD(attn_norm_num_groups), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .nullable = true,
+     .help = "groups in the middle attention; null: as norm_num_groups"},
     {FIELD(norm_eps), .type = ATH_OPT_FLOAT, .dflt = "1e-5", .min = 1e-12, .max = 1, .help = "group norm's epsilon"},
-    {FIELD(resnet_time_scale_shift), .type = ATH_OPT_TEXT, .dflt = "default", .choices = "default|scale_shift", .help = "default: the time is added; scale_shift: it scales and shifts (AdaGN)"},
+    {FIELD(resnet_time_scale_shift), .type = ATH_OPT_TEXT, .dflt = "default", .choices = "default|scale_shift",
+     .help = "default: the time is added; scale_shift: it scales and shifts (AdaGN)"},
     {FIELD(add_attention), .type = ATH_OPT_BOOL, .dflt = "true", .help = "attention in the middle block"},
     {FIELD(class_embed_type), .type = ATH_OPT_TEXT, .dflt = "", .nullable = true, .help = "only null: a table"},
-    {FIELD(num_class_embeds), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1048576, .nullable = true, .help = "rows of the class table; null: no classes"},
-    {FIELD(num_train_timesteps), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1000000, .nullable = true, .help = "not used here"},
+    {FIELD(num_class_embeds), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1048576, .nullable = true,
+     .help = "rows of the class table; null: no classes"},
+    {FIELD(num_train_timesteps), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1000000, .nullable = true,
+     .help = "not used here"},
 };
 #undef FIELD
 
@@ -128,7 +143,8 @@ static ath_tensor scoped_attention(ath_graph *g, ath_tensor x, int groups, const
 
 static ath_tensor time_and_class(ath_graph *g, ath_net_io in, const unet_config *cfg) {
     const int width = embedding_width(cfg);
-    ath_tensor emb = ath_timestep_embedding(g, in.t, cfg->block_out_channels.v[0], cfg->flip_sin_to_cos, cfg->freq_shift);
+    ath_tensor emb =
+        ath_timestep_embedding(g, in.t, cfg->block_out_channels.v[0], cfg->flip_sin_to_cos, cfg->freq_shift);
     ath_scope_push(g, "time_embedding");
     emb = ath_linear(g, emb, "linear_1", width, false);
     emb = ath_linear(g, ath_silu(g, emb), "linear_2", width, false);
@@ -146,10 +162,13 @@ static int count_skips(const unet_config *cfg) {
 static bool levels_fit(ath_graph *g, const unet_config *cfg) {
     const int levels = cfg->block_out_channels.n;
     if (levels < 1 || count_words(cfg->down_block_types) != levels || count_words(cfg->up_block_types) != levels)
-        ath_graph_fail(g, "config: block_out_channels, down_block_types and up_block_types have %d, %d and %d items, expected as many of each",
+        ath_graph_fail(g,
+                       "config: block_out_channels, down_block_types and up_block_types have %d, %d and %d items, "
+                       "expected as many of each",
                        levels, count_words(cfg->down_block_types), count_words(cfg->up_block_types));
     else if (cfg->class_embed_type[0] || cfg->center_input_sample)
-        ath_graph_fail(g, "config: class_embed_type and center_input_sample are not supported, expected null and false");
+        ath_graph_fail(g,
+                       "config: class_embed_type and center_input_sample are not supported, expected null and false");
     else if (count_skips(cfg) > 512)
         ath_graph_fail(g, "config: %d skip connections, expected at most 512", count_skips(cfg));
     else
@@ -170,7 +189,8 @@ static ath_tensor build(ath_graph *g, ath_net_io in, const void *config) {
     for (int i = 0; i < levels; i++) {
         const bool attend = word_is(cfg->down_block_types, i, "AttnDownBlock2D");
         if (!attend && !word_is(cfg->down_block_types, i, "DownBlock2D"))
-            ath_graph_fail(g, "config: down_block_types %s: expected DownBlock2D or AttnDownBlock2D", cfg->down_block_types);
+            ath_graph_fail(g, "config: down_block_types %s: expected DownBlock2D or AttnDownBlock2D",
+                           cfg->down_block_types);
         ath_scope_push(g, "down_blocks.%d", i);
         for (int j = 0; j < cfg->layers_per_block; j++) {
             h = scoped_residual(g, h, emb, channels[i], cfg, j);
@@ -229,8 +249,10 @@ static ath_status configure(const ath_net_request *r, void *config, ath_err *err
     cfg->down_block_types[0] = cfg->up_block_types[0] = 0;
     if (mults.n > 8) return ath_fail(err, ATH_E_ARG, "channel-mults: %d levels, expected at most 8", mults.n);
     if (r->image_size % (1 << (mults.n - 1)))
-        return ath_fail(err, ATH_E_ARG, "channel-mults: an image of %d pixels cannot be halved %d times; use --image-size or fewer levels",
-                        r->image_size, mults.n - 1);
+        return ath_fail(
+            err, ATH_E_ARG,
+            "channel-mults: an image of %d pixels cannot be halved %d times; use --image-size or fewer levels",
+            r->image_size, mults.n - 1);
     bool attend[8];
     for (int i = 0; i < mults.n; i++) {
         cfg->block_out_channels.v[i] = base * mults.v[i];

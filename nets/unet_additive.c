@@ -15,12 +15,16 @@ typedef struct additive_config {
 static const ath_option options[] = {
     {FIELD(sample_size), .type = ATH_OPT_INT, .dflt = "32", .min = 1, .max = 4096, .help = "image size in pixels"},
     {FIELD(in_channels), .type = ATH_OPT_INT, .dflt = "3", .min = 1, .max = 1024, .help = "channels of the image"},
-    {FIELD(block_out_channels), .type = ATH_OPT_INTS, .dflt = "32,64,64", .min = 1, .max = 16384, .help = "channels of each level"},
+    {FIELD(block_out_channels), .type = ATH_OPT_INTS, .dflt = "32,64,64", .min = 1, .max = 16384,
+     .help = "channels of each level"},
     {FIELD(layers_per_block), .type = ATH_OPT_INT, .dflt = "2", .min = 1, .max = 64, .help = "residual blocks a level"},
     {FIELD(norm_num_groups), .type = ATH_OPT_INT, .dflt = "8", .min = 1, .max = 1024, .help = "groups of group norm"},
-    {FIELD(time_embedding_dim), .type = ATH_OPT_INT, .dflt = "128", .min = 2, .max = 65536, .help = "width of the time embedding"},
-    {FIELD(dropout), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 0.99, .help = "rate before the last convolution of each block"},
-    {FIELD(num_class_embeds), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1048576, .nullable = true, .help = "rows of the class table; null: no classes"},
+    {FIELD(time_embedding_dim), .type = ATH_OPT_INT, .dflt = "128", .min = 2, .max = 65536,
+     .help = "width of the time embedding"},
+    {FIELD(dropout), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 0.99,
+     .help = "rate before the last convolution of each block"},
+    {FIELD(num_class_embeds), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1048576, .nullable = true,
+     .help = "rows of the class table; null: no classes"},
 };
 #undef FIELD
 
@@ -60,7 +64,9 @@ static ath_tensor build(ath_graph *g, ath_net_io in, const void *config) {
     emb = ath_linear(g, emb, "time_embedding.linear_1", cfg->time_embedding_dim, false);
     emb = ath_linear(g, ath_silu(g, emb), "time_embedding.linear_2", cfg->time_embedding_dim, false);
     if (cfg->num_class_embeds)
-        emb = ath_add(g, emb, ath_label_embedding(g, in.label, "class_embedding", cfg->num_class_embeds, cfg->time_embedding_dim));
+        emb = ath_add(
+            g, emb,
+            ath_label_embedding(g, in.label, "class_embedding", cfg->num_class_embeds, cfg->time_embedding_dim));
     ath_tensor h = ath_conv2d(g, in.x, "conv_in", channels[0], (ath_conv){0});
     for (int i = 0; i < levels; i++) {
         if (i) h = ath_avg_pool2(g, h);
@@ -86,8 +92,10 @@ static ath_status configure(const ath_net_request *r, void *config, ath_err *err
     const int base = r->base_channels ? r->base_channels : 32;
     const ath_ints mults = r->channel_mults.n > 0 ? r->channel_mults : (ath_ints){3, {1, 2, 2}};
     if (mults.n > 8 || r->image_size % (1 << (mults.n - 1)))
-        return ath_fail(err, ATH_E_ARG, "channel-mults: an image of %d pixels cannot be halved %d times; use --image-size or fewer levels",
-                        r->image_size, mults.n - 1);
+        return ath_fail(
+            err, ATH_E_ARG,
+            "channel-mults: an image of %d pixels cannot be halved %d times; use --image-size or fewer levels",
+            r->image_size, mults.n - 1);
     cfg->sample_size = r->image_size;
     cfg->in_channels = r->channels;
     cfg->block_out_channels.n = mults.n;

@@ -79,8 +79,9 @@ static void compare(bench *b, const char *what, float *values, const float *grad
     }
     /* float32 values of size 1 summed over some hundred outputs: about 1e-5/h of rounding */
     const double tol = 2e-3 * (sqrt(size) + 1) + 2e-3;
-    CHECK(fabs(by_gradient - by_difference) <= tol, "%s: gradient says %.8g, differences say %.8g (tolerance %.2g, direction %d)",
-          what, by_gradient, by_difference, tol, (int)direction);
+    CHECK(fabs(by_gradient - by_difference) <= tol,
+          "%s: gradient says %.8g, differences say %.8g (tolerance %.2g, direction %d)", what, by_gradient,
+          by_difference, tol, (int)direction);
     free(v);
     free(kept);
 }
@@ -117,7 +118,8 @@ static void check_gradients(bench *b, ath_tensor out) {
     float *grad = malloc((total + 1) * sizeof *grad), *y = malloc(n_out * sizeof *y);
     ath_grad_sum_begin(sum, grad);
     run_forward(b, y);
-    for (size_t i = 0; i < n_out; i++) CHECK(isfinite(y[i]), "output %zu is %g: something unwritten was read", i, (double)y[i]);
+    for (size_t i = 0; i < n_out; i++)
+        CHECK(isfinite(y[i]), "output %zu is %g: something unwritten was read", i, (double)y[i]);
     memcpy(ath_plan_grad(b->plan, out), b->dy, n_out * sizeof(float));
     const ath_run run = {
         .n = IMAGES, .params = b->params, .packed = b->packed, .training = b->training, .rng = {7}, .first_image = 40};
@@ -129,7 +131,8 @@ static void check_gradients(bench *b, ath_tensor out) {
         CHECK(ath_plan_grad(b->plan, b->in[i]) != NULL, "input %d has no gradient", i);
         dx[i] = malloc(n * sizeof(float));
         memcpy(dx[i], ath_plan_grad(b->plan, b->in[i]), n * sizeof(float));
-        for (size_t j = 0; j < n; j++) CHECK(isfinite(dx[i][j]), "gradient %zu of input %d is %g", j, i, (double)dx[i][j]);
+        for (size_t j = 0; j < n; j++)
+            CHECK(isfinite(dx[i][j]), "gradient %zu of input %d is %g", j, i, (double)dx[i][j]);
     }
     for (uint64_t d = 0; d < DIRECTIONS; d++) {
         for (int i = 0; i < b->n_in; i++) {
@@ -258,7 +261,8 @@ static void slices_that_overlap(void **state) {
 static void scale_and_shift(void **state) {
     (void)state;
     bench b = begin();
-    const ath_tensor x = input(&b, "x", 3, 2, 5), scale = input(&b, "scale", 1, 1, 5), shift = input(&b, "shift", 1, 1, 5);
+    const ath_tensor x = input(&b, "x", 3, 2, 5), scale = input(&b, "scale", 1, 1, 5),
+                     shift = input(&b, "shift", 1, 1, 5);
     check_gradients(&b, ath_scale_shift(b.g, x, scale, shift));
 }
 

@@ -96,10 +96,12 @@ static void run(const subject *s, int room, int first, int n, unsigned want, res
 
 static void check_same(const char *net, const char *what, const float *a, const float *b, size_t n) {
     for (size_t i = 0; i < n; i++)
-        CHECK(memcmp(&a[i], &b[i], sizeof a[i]) == 0, "%s: %s %zu is %.9g and %.9g", net, what, i, (double)a[i], (double)b[i]);
+        CHECK(memcmp(&a[i], &b[i], sizeof a[i]) == 0, "%s: %s %zu is %.9g and %.9g", net, what, i, (double)a[i],
+              (double)b[i]);
 }
 
-static const char *const variants[] = {"", "resnet_time_scale_shift=scale_shift,attention_head_dim=8", "downsample_padding=0,flip_sin_to_cos=false,freq_shift=1"};
+static const char *const variants[] = {"", "resnet_time_scale_shift=scale_shift,attention_head_dim=8",
+                                       "downsample_padding=0,flip_sin_to_cos=false,freq_shift=1"};
 
 /* Every network there is, the U-Net in three variants. */
 static int subjects(subject *list, const char **name) {
@@ -190,7 +192,8 @@ static void skip_scales_of_one_change_nothing_and_others_do(void **state) {
         ath_plan_forward(plan, &how);
         memcpy(y[k], ath_plan_value(plan, s.out), sizeof y[k]);
     }
-    CHECK(relative_error(y[1], y[0], DIM) > 1e-3, "scales of 0.8 changed the output by %g", relative_error(y[1], y[0], DIM));
+    CHECK(relative_error(y[1], y[0], DIM) > 1e-3, "scales of 0.8 changed the output by %g",
+          relative_error(y[1], y[0], DIM));
     free(packed);
     ath_plan_destroy(plan);
     destroy(&s);

@@ -44,7 +44,10 @@ static ath_train_options options(const char *name, const char *extra) {
     ath_train_options o;
     ath_options_default(table, n, &o);
     CHECK_OK(ath_preset_apply("tiny", &o, &err));
-    CHECK_OK(ath_options_parse(table, n, &o, "base-channels=8,norm-groups=4,time-embedding=16,batch=10,micro-batch=2,sample-count=0,timesteps=50,warmup=2", &err));
+    CHECK_OK(ath_options_parse(
+        table, n, &o,
+        "base-channels=8,norm-groups=4,time-embedding=16,batch=10,micro-batch=2,sample-count=0,timesteps=50,warmup=2",
+        &err));
     CHECK_OK(ath_options_parse(table, n, &o, extra, &err));
     snprintf(o.out, sizeof o.out, "%s/%s", folder, name);
     return o;
@@ -74,8 +77,8 @@ static void check_same_file(const char *a, const char *b, const char *name) {
 }
 
 static const char *const weights = "unet/diffusion_pytorch_model.safetensors";
-static const char *const everything_on =
-    "steps=7,dropout=0.1,flip=true,class-conditional=true,label-dropout=0.2,lr-schedule=cosine,weight-decay=0.01,attention=4";
+static const char *const everything_on = "steps=7,dropout=0.1,flip=true,class-conditional=true,label-dropout=0.2,lr-"
+                                         "schedule=cosine,weight-decay=0.01,attention=4";
 
 /* Adds to a list of options. */
 static const char *with(const char *base, const char *more) {
@@ -169,7 +172,8 @@ static void every_network_trains_with_every_objective(void **state) {
             /* and the checkpoint can be sampled from */
             float out[3 * SIZE * SIZE * 3];
             CHECK(draw(o.out, 5, 3, out) == (ath_prediction)k, "%s came back with another prediction", name);
-            for (size_t j = 0; j < sizeof out / sizeof *out; j++) CHECK(out[j] >= -1 && out[j] <= 1, "%s: pixel %g", name, (double)out[j]);
+            for (size_t j = 0; j < sizeof out / sizeof *out; j++)
+                CHECK(out[j] >= -1 && out[j] <= 1, "%s: pixel %g", name, (double)out[j]);
         }
     free_images(&d);
 }
@@ -182,7 +186,8 @@ static void a_tiny_network_learns_eight_images_by_heart(void **state) {
     ath_dataset d = images(8, 1);
     d.format = (char *)"test";
     const ath_train_options o =
-        options("heart", "base-channels=16,norm-groups=8,steps=1200,lr=3e-3,batch=16,micro-batch=4,lr-schedule=cosine,ema=0.98");
+        options("heart",
+                "base-channels=16,norm-groups=8,steps=1200,lr=3e-3,batch=16,micro-batch=4,lr-schedule=cosine,ema=0.98");
     ath_train_result result;
     CHECK_OK(ath_train(&o, &d, NULL, &result, &err));
     enum { COUNT = 16, DIM = SIZE * SIZE };
@@ -195,7 +200,8 @@ static void a_tiny_network_learns_eight_images_by_heart(void **state) {
             float x0[DIM];
             double sum = 0;
             ath_dataset_image(&d, k, false, x0);
-            for (int j = 0; j < DIM; j++) sum += ((double)x0[j] - (double)out[i * DIM + j]) * ((double)x0[j] - (double)out[i * DIM + j]);
+            for (int j = 0; j < DIM; j++)
+                sum += ((double)x0[j] - (double)out[i * DIM + j]) * ((double)x0[j] - (double)out[i * DIM + j]);
             nearest = fmin(nearest, sqrt(sum / DIM));
         }
         mean += nearest / COUNT;
@@ -214,14 +220,17 @@ static void the_mlp_learns_points_of_the_plane(void **state) {
     uint8_t pixel[64 * 2];
     for (int i = 0; i < 128; i++) pixel[i] = point[i / 2 % 4][i % 2];
     d.pixel = pixel;
-    const ath_train_options o = options("plane", "net=mlp,base-channels=128,res-blocks=3,timesteps=100,steps=1500,lr=2e-3,batch=64,micro-batch=16,lr-schedule=cosine,ema=0.99,sample-count=4");
+    const ath_train_options o =
+        options("plane", "net=mlp,base-channels=128,res-blocks=3,timesteps=100,steps=1500,lr=2e-3,batch=64,micro-batch="
+                         "16,lr-schedule=cosine,ema=0.99,sample-count=4");
     CHECK_OK(ath_train(&o, &d, NULL, NULL, &err));
     enum { COUNT = 64 };
     float out[COUNT * 2];
     draw(o.out, 25, COUNT, out);
     int count[4] = {0}, near = 0;
     for (int i = 0; i < COUNT; i++) {
-        const double x = fabs((double)out[2 * i]) - (215 / 127.5 - 1), y = fabs((double)out[2 * i + 1]) - (215 / 127.5 - 1);
+        const double x = fabs((double)out[2 * i]) - (215 / 127.5 - 1),
+                     y = fabs((double)out[2 * i + 1]) - (215 / 127.5 - 1);
         near += sqrt(x * x + y * y) < 0.2;
         count[(out[2 * i] > 0) + 2 * (out[2 * i + 1] > 0)]++;
     }
@@ -237,7 +246,8 @@ static void numbers_that_are_not_finite_stop_the_run_and_keep_the_checkpoint(voi
     train("guard", "steps=2");
     train("kept", "steps=2");
     /* a rate this large throws the weights out of float's range within a step or two */
-    const ath_train_options o = options("guard", "steps=40,lr=10,adam-eps=0,weight-decay=10,grad-clip=0,warmup=0,resume=true,save-every=1000");
+    const ath_train_options o =
+        options("guard", "steps=40,lr=10,adam-eps=0,weight-decay=10,grad-clip=0,warmup=0,resume=true,save-every=1000");
     ath_train_options wild = o;
     wild.lr = 1e38;
     memset(&err, 0, sizeof err);

@@ -72,7 +72,8 @@ static void check_network(const char *folder) {
     CHECK_OK(ath_safetensors_open(&grads, grads_path, &err));
     const int n = (int)ath_safetensors_find(io, "sample")->dim[0];
     const size_t dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c, len = (size_t)n * dim;
-    float *sample = floats(io, "sample", len), *output = floats(io, "output_f64", len), *cotangent = floats(io, "cotangent", len);
+    float *sample = floats(io, "sample", len), *output = floats(io, "output_f64", len),
+          *cotangent = floats(io, "cotangent", len);
     float *grad_sample = floats(io, "grad_sample_f64", len), *turned = malloc(len * sizeof *turned);
     evaluation e = {.m = m, .dim = dim, .t = floats(io, "timesteps", (size_t)n)};
     e.x = malloc(len * sizeof(float));
@@ -96,7 +97,8 @@ static void check_network(const char *folder) {
     for (size_t i = 0; i < len; i++) worst = fmax(worst, fabs((double)turned[i] - (double)output[i]));
     CHECK(worst <= 2e-5, "%s: outputs differ by %g", folder, worst);
     turn((size_t)n, m->image, e.dx, turned, true);
-    CHECK(error(turned, grad_sample, len, 0) <= 1e-4, "%s: the gradient of x is off by %g", folder, error(turned, grad_sample, len, 0));
+    CHECK(error(turned, grad_sample, len, 0) <= 1e-4, "%s: the gradient of x is off by %g", folder,
+          error(turned, grad_sample, len, 0));
     CHECK(ath_safetensors_count(grads) == ath_param_count(m->graph), "%s: %d parameters, expected %d", folder,
           ath_param_count(m->graph), ath_safetensors_count(grads));
     double whole = 0;
@@ -114,7 +116,8 @@ static void check_network(const char *folder) {
     ath_safetensors_close(io);
     ath_safetensors_close(grads);
     ath_model_destroy(m);
-    float *all[] = {sample, output, cotangent, grad_sample, turned, e.x, e.y, e.dx, e.t, e.label, e.cotangent, grad, disk};
+    float *all[] = {sample, output, cotangent, grad_sample, turned, e.x, e.y,
+                    e.dx,   e.t,    e.label,   e.cotangent, grad,   disk};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(io_path);
     free(grads_path);

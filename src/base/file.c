@@ -1,11 +1,12 @@
 /* Whole-file reading and write-beside-then-rename: see file.h. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* flock */
 #include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -37,7 +38,8 @@ static ath_status read_all(const char *path, bool unzip, size_t max, uint8_t **d
         zipped = gzopen(path, "rb");
     else
         plain = fopen(path, "rb");
-    if (!plain && !zipped) return ath_fail(err, ATH_E_IO, "%s: cannot open: %s", path, strerror(errno ? errno : ENOMEM));
+    if (!plain && !zipped)
+        return ath_fail(err, ATH_E_IO, "%s: cannot open: %s", path, strerror(errno ? errno : ENOMEM));
     ath_status status = ATH_OK;
     growing g = {0};
     for (;;) {
@@ -57,8 +59,9 @@ static ath_status read_all(const char *path, bool unzip, size_t max, uint8_t **d
             int code = Z_OK;
             const char *why = gzerror(zipped, &code);
             if (got < 0 || (code != Z_OK && code != Z_STREAM_END)) {
-                status = code == Z_ERRNO ? ath_fail(err, ATH_E_IO, "%s: cannot read: %s", path, strerror(errno))
-                                         : ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data (%s)", path, why);
+                status = code == Z_ERRNO
+                             ? ath_fail(err, ATH_E_IO, "%s: cannot read: %s", path, strerror(errno))
+                             : ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data (%s)", path, why);
                 break;
             }
         } else {
@@ -110,12 +113,18 @@ ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err) {
         return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     }
     memcpy(w->path, path, len + 1);
-    snprintf(w->temp, len + 32, "%s.%ld.tmp", path, (long)getpid());
-    w->file = fopen(w->temp, "wb");
+    snprintf(w->temp, len + 32, "%s.tmp", path); /* one name: what a killed process left is written over */
+    const int fd = open(w->temp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    const bool ours = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (ours && ftruncate(fd, 0) == 0) w->file = fdopen(fd, "wb");
     if (!w->file) {
-        const ath_status status = ath_fail(err, ATH_E_IO, "%s: cannot write: %s", path, strerror(errno));
-        free(w->temp);
-        w->temp = NULL; /* nothing of ours to remove */
+        const char *why = fd >= 0 && !ours ? "another process is writing it" : strerror(errno);
+        const ath_status status = ath_fail(err, ATH_E_IO, "%s: cannot write: %s", path, why);
+        if (fd >= 0) close(fd);
+        if (!ours) { /* nothing of ours to remove */
+            free(w->temp);
+            w->temp = NULL;
+        }
         ath_writer_abort(w);
         return status;
     }
@@ -166,6 +175,13 @@ ath_status ath_writer_commit(ath_writer *w, ath_err *err) {
     }
     ath_writer_abort(w);
     return status;
+}
+
+ath_status ath_writer_check(const char *path, ath_err *err) {
+    ath_writer w;
+    ATH_TRY(ath_writer_open(&w, path, err));
+    ath_writer_abort(&w);
+    return ATH_OK;
 }
 
 ath_status ath_file_write(const char *path, const void *data, size_t size, ath_err *err) {

@@ -18,11 +18,14 @@ ath_status ath_file_read_gz(const char *path, size_t max, uint8_t **data, size_t
 
 /* A file being written beside its place. */
 typedef struct ath_writer {
-    FILE *file;          /* write here with stdio; errors are found at commit */
-    char *path, *temp;   /* owned by the writer                               */
+    FILE *file;        /* write here with stdio; errors are found at commit */
+    char *path, *temp; /* owned by the writer                               */
 } ath_writer;
 
+/* Writes to "<path>.tmp", locked, so that two processes cannot write one file at once. */
 ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err);
+/* Whether ath_writer_open would succeed, to be told before long work; leaves nothing behind. */
+ath_status ath_writer_check(const char *path, ath_err *err);
 /* Flushes, syncs, renames into place. After an error nothing is left behind and
  * what stood at `path` before is untouched. Closes the writer in either case. */
 ath_status ath_writer_commit(ath_writer *w, ath_err *err);

@@ -83,9 +83,10 @@ static ath_status set_ints(const ath_option *o, ath_ints *out, const char *value
     for (;;) {
         char *end;
         const long v = strtol(at, &end, 10);
-        if (end == at || (*end && *end != ',' && *end != '/') || v < INT32_MIN || v > INT32_MAX || out->n == ATH_MAX_INTS)
-            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a list of at most %d whole numbers, such as 1,2,2", o->name,
-                            value, ATH_MAX_INTS);
+        if (end == at || (*end && *end != ',' && *end != '/') || v < INT32_MIN || v > INT32_MAX ||
+            out->n == ATH_MAX_INTS)
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a list of at most %d whole numbers, such as 1,2,2",
+                            o->name, value, ATH_MAX_INTS);
         if (!in_range(o, (double)v)) return wrong_range(o, value, err);
         out->v[out->n++] = (int)v;
         if (!*end) return ATH_OK;
@@ -93,19 +94,33 @@ static ath_status set_ints(const ath_option *o, ath_ints *out, const char *value
     }
 }
 
-static bool is_choice(const char *choices, const char *value) {
-    const size_t len = strlen(value);
-    if (strchr(value, '|')) return false; /* two choices are not one */
-    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-        if (strncmp(at, value, len) == 0 && (at[len] == '|' || at[len] == 0) && len) return true;
-    return false;
+/* The names of "a|b|c" in `text`, which is cut up for it. */
+static int split_choices(char *text, const char **names, int room) {
+    int n = 0;
+    for (char *at = text, *bar; at && n < room; at = bar ? bar + 1 : NULL) {
+        bar = strchr(at, '|');
+        if (bar) *bar = 0;
+        names[n++] = at;
+    }
+    return n;
+}
+
+static ath_status check_choice(const ath_option *o, const char *value, ath_err *err) {
+    char text[ATH_TEXT_LEN];
+    const char *names[32];
+    snprintf(text, sizeof text, "%s", o->choices);
+    const int n = split_choices(text, names, 32);
+    for (int i = 0; i < n; i++)
+        if (strcmp(names[i], value) == 0) return ATH_OK;
+    const char *near = ath_nearest_name(value, names, n);
+    return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not known%s%s%s, expected %s", o->name, value,
+                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "", o->choices);
 }
 
 static ath_status set_text(const ath_option *o, char *out, const char *value, ath_err *err) {
     if (strlen(value) >= ATH_TEXT_LEN)
         return ath_fail(err, ATH_E_ARG, "%s: longer than %d characters", o->name, ATH_TEXT_LEN - 1);
-    if (o->choices && !is_choice(o->choices, value))
-        return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not known, expected %s", o->name, value, o->choices);
+    if (o->choices) ATH_TRY(check_choice(o, value, err));
     strcpy(out, value);
     return ATH_OK;
 }
@@ -128,7 +143,8 @@ static ath_status set_value(const ath_option *o, void *config, const char *value
         *(int64_t *)field = whole;
         return ATH_OK;
     case ATH_OPT_FLOAT:
-        if (!ath_parse_double(value, &real)) return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a number", o->name, value);
+        if (!ath_parse_double(value, &real))
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a number", o->name, value);
         if (!in_range(o, real)) return wrong_range(o, value, err);
         *(double *)field = real;
         return ATH_OK;
@@ -140,9 +156,11 @@ static ath_status set_value(const ath_option *o, void *config, const char *value
         else
             return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is neither true nor false", o->name, value);
         return ATH_OK;
-    case ATH_OPT_INTS: return set_ints(o, field, value, err);
+    case ATH_OPT_INTS:
+        return set_ints(o, field, value, err);
     case ATH_OPT_TEXT:
-    case ATH_OPT_WORDS: return set_text(o, field, value, err);
+    case ATH_OPT_WORDS:
+        return set_text(o, field, value, err);
     }
     return ath_fail(err, ATH_E_ARG, "%s: an option of no known type", o->name);
 }
@@ -200,13 +218,24 @@ static void format_double(double value, char *text, size_t room) {
 void ath_options_format(const ath_option *o, const void *config, char *text, size_t room) {
     const void *field = (const char *)config + o->offset;
     switch (o->type) {
-    case ATH_OPT_INT: snprintf(text, room, "%d", *(const int *)field); return;
-    case ATH_OPT_INT64: snprintf(text, room, "%" PRId64, *(const int64_t *)field); return;
-    case ATH_OPT_FLOAT: format_double(*(const double *)field, text, room); return;
-    case ATH_OPT_BOOL: snprintf(text, room, "%s", *(const bool *)field ? "true" : "false"); return;
+    case ATH_OPT_INT:
+        snprintf(text, room, "%d", *(const int *)field);
+        return;
+    case ATH_OPT_INT64:
+        snprintf(text, room, "%" PRId64, *(const int64_t *)field);
+        return;
+    case ATH_OPT_FLOAT:
+        format_double(*(const double *)field, text, room);
+        return;
+    case ATH_OPT_BOOL:
+        snprintf(text, room, "%s", *(const bool *)field ? "true" : "false");
+        return;
     case ATH_OPT_TEXT:
-    case ATH_OPT_WORDS: snprintf(text, room, "%s", (const char *)field); return;
-    case ATH_OPT_INTS: break;
+    case ATH_OPT_WORDS:
+        snprintf(text, room, "%s", (const char *)field);
+        return;
+    case ATH_OPT_INTS:
+        break;
     }
     const ath_ints *list = field;
     size_t used = 0;

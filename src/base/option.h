@@ -16,25 +16,25 @@ typedef struct ath_ints {
 } ath_ints;
 
 typedef enum ath_option_type {
-    ATH_OPT_INT,    /* int                            */
-    ATH_OPT_INT64,  /* int64_t                        */
-    ATH_OPT_FLOAT,  /* double                         */
-    ATH_OPT_BOOL,   /* bool                           */
-    ATH_OPT_TEXT,   /* char[ATH_TEXT_LEN]             */
-    ATH_OPT_INTS,   /* ath_ints                       */
-    ATH_OPT_WORDS   /* char[ATH_TEXT_LEN], "a,b,c": a list of names in JSON */
+    ATH_OPT_INT,   /* int                            */
+    ATH_OPT_INT64, /* int64_t                        */
+    ATH_OPT_FLOAT, /* double                         */
+    ATH_OPT_BOOL,  /* bool                           */
+    ATH_OPT_TEXT,  /* char[ATH_TEXT_LEN]             */
+    ATH_OPT_INTS,  /* ath_ints                       */
+    ATH_OPT_WORDS  /* char[ATH_TEXT_LEN], "a,b,c": a list of names in JSON */
 } ath_option_type;
 
 typedef struct ath_option {
-    const char *name;   /* as it is typed after "--", or as a key                       */
+    const char *name; /* as it is typed after "--", or as a key                       */
     ath_option_type type;
-    size_t offset;      /* of the field in the config struct                            */
-    const char *dflt;   /* as it would be typed                                         */
-    double min, max;    /* of numbers; both 0 means any                                 */
-    const char *value;  /* what --help calls the value ("N", "PATH"); NULL for none     */
+    size_t offset;     /* of the field in the config struct                            */
+    const char *dflt;  /* as it would be typed                                         */
+    double min, max;   /* of numbers; both 0 means any                                 */
+    const char *value; /* what --help calls the value ("N", "PATH"); NULL for none     */
     const char *help;
     const char *choices; /* "a|b|c": the only texts allowed; NULL for any               */
-    bool nullable;      /* 0, an empty text or n = -1 is null in JSON                   */
+    bool nullable;       /* 0, an empty text or n = -1 is null in JSON                   */
 } ath_option;
 
 /* Sets every field to its default. The table's defaults are right by construction. */

@@ -130,7 +130,10 @@ void cli_print_options(const ath_option *table, int n) {
         const ath_option *o = &table[i];
         char left[80];
         snprintf(left, sizeof left, "--%s%s%s", o->name, o->type == ATH_OPT_BOOL ? "" : " ",
-                 o->type == ATH_OPT_BOOL ? "" : o->value ? o->value : o->choices ? o->choices : "VALUE");
+                 o->type == ATH_OPT_BOOL ? ""
+                 : o->value              ? o->value
+                 : o->choices            ? o->choices
+                                         : "VALUE");
         const bool tell = o->dflt && *o->dflt && o->type != ATH_OPT_BOOL && strcmp(o->dflt, "0") != 0;
         printf("  %-26s %s%s%s%s%s%s%s\n", left, o->help, o->choices ? "; " : "", o->choices ? o->choices : "",
                tell ? " (default " : "", tell ? o->dflt : "", tell ? ")" : "",
@@ -181,6 +184,13 @@ ath_status cli_sampler(const char *text, const ath_sampler **sampler, void **con
     free(*config);
     *config = NULL;
     return ath_fail_within(err, status, "--sampler %s", name);
+}
+
+void cli_print_json(json_t *object) {
+    char *text = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
+    if (text) puts(text);
+    free(text);
+    json_decref(object);
 }
 
 /* ---- signals ---- */

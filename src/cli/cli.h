@@ -2,6 +2,7 @@
 #ifndef ATH_CLI_CLI_H
 #define ATH_CLI_CLI_H
 #include <stdbool.h>
+#include <jansson.h>
 #include "base/option.h"
 #include "diffusion/sampler.h"
 #include "model/model.h"
@@ -66,6 +67,9 @@ void cli_progress_note(cli_progress *p, const char *text);
 void cli_progress_end(cli_progress *p);
 /* "1:02:03" or "2:03" */
 void cli_format_time(double seconds, char *text, size_t room);
+
+/* One object on one line of standard output. Takes it over. */
+void cli_print_json(json_t *object);
 
 /* The command line as it was typed, for metadata. malloc'ed; NULL when out of memory. */
 char *cli_command_line(int argc, char **argv);

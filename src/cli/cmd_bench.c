@@ -25,20 +25,34 @@ typedef struct options {
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
 static const ath_option table[] = {
-    {FIELD(preset, "preset"), .type = ATH_OPT_TEXT, .dflt = "mnist-s", .value = "NAME", .help = "tiny, mnist-s, cifar-m or cifar-ddpm"},
-    {FIELD(mode, "mode"), .type = ATH_OPT_TEXT, .dflt = "both", .choices = "train|sample|both", .value = "NAME", .help = "what to measure"},
-    {FIELD(batch, "batch"), .type = ATH_OPT_INT, .dflt = "64", .min = 1, .max = 1048576, .value = "N", .help = "images a step"},
-    {FIELD(seconds, "seconds"), .type = ATH_OPT_FLOAT, .dflt = "5", .min = 0, .max = 3600, .value = "S", .help = "how long each mode runs, after one step to warm up"},
-    {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N", .help = "workers; 0: all cores"},
-    {FIELD(micro_batch, "micro-batch"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 256, .value = "N", .help = "images a worker has in flight; 0: chosen from the network"},
-    {FIELD(net, "net"), .type = ATH_OPT_TEXT, .dflt = "unet", .value = "NAME", .help = "network, see `athanor list nets`"},
-    {FIELD(image_size, "image-size"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N", .help = "pixels; 0: the preset's"},
-    {FIELD(channels, "channels"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 3, .value = "1|3", .help = "0: the preset's"},
-    {FIELD(base_channels, "base-channels"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 4096, .value = "N", .help = "0: the preset's"},
-    {FIELD(channel_mults, "channel-mults"), .type = ATH_OPT_INTS, .min = 1, .max = 64, .value = "1,2,2", .help = "in place of the preset's"},
-    {FIELD(res_blocks, "res-blocks"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 64, .value = "N", .help = "0: the preset's"},
-    {FIELD(attention, "attention"), .type = ATH_OPT_INTS, .min = 1, .max = 1024, .value = "7", .help = "in place of the preset's"},
-    {FIELD(norm_groups, "norm-groups"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N", .help = "0: the preset's"},
+    {FIELD(preset, "preset"), .type = ATH_OPT_TEXT, .dflt = "mnist-s", .value = "NAME",
+     .help = "tiny, mnist-s, cifar-m or cifar-ddpm"},
+    {FIELD(mode, "mode"), .type = ATH_OPT_TEXT, .dflt = "both", .choices = "train|sample|both", .value = "NAME",
+     .help = "what to measure"},
+    {FIELD(batch, "batch"), .type = ATH_OPT_INT, .dflt = "64", .min = 1, .max = 1048576, .value = "N",
+     .help = "images a step"},
+    {FIELD(seconds, "seconds"), .type = ATH_OPT_FLOAT, .dflt = "5", .min = 0, .max = 3600, .value = "S",
+     .help = "how long each mode runs, after one step to warm up"},
+    {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
+     .help = "workers; 0: all cores"},
+    {FIELD(micro_batch, "micro-batch"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 256, .value = "N",
+     .help = "images a worker has in flight; 0: chosen from the network"},
+    {FIELD(net, "net"), .type = ATH_OPT_TEXT, .dflt = "unet", .value = "NAME",
+     .help = "network, see `athanor list nets`"},
+    {FIELD(image_size, "image-size"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
+     .help = "pixels; 0: the preset's"},
+    {FIELD(channels, "channels"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 3, .value = "1|3",
+     .help = "0: the preset's"},
+    {FIELD(base_channels, "base-channels"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 4096, .value = "N",
+     .help = "0: the preset's"},
+    {FIELD(channel_mults, "channel-mults"), .type = ATH_OPT_INTS, .min = 1, .max = 64, .value = "1,2,2",
+     .help = "in place of the preset's"},
+    {FIELD(res_blocks, "res-blocks"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 64, .value = "N",
+     .help = "0: the preset's"},
+    {FIELD(attention, "attention"), .type = ATH_OPT_INTS, .min = 1, .max = 1024, .value = "7",
+     .help = "in place of the preset's"},
+    {FIELD(norm_groups, "norm-groups"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
+     .help = "0: the preset's"},
     {FIELD(json, "json"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print one JSON object"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
@@ -72,7 +86,8 @@ static ath_status make_model(const options *o, ath_model **out, ath_err *err) {
     ath_options_default(net->options, net->n_options, config);
     ath_schedule schedule = {0};
     ath_status status = net->configure(&request, config, err);
-    if (status == ATH_OK) status = ath_schedule_make(&schedule, ath_schedule_kind_find("cosine"), 1000, 1e-4, 0.02, err);
+    if (status == ATH_OK)
+        status = ath_schedule_make(&schedule, ath_schedule_kind_find("cosine"), 1000, 1e-4, 0.02, err);
     if (status == ATH_OK) status = ath_model_create(out, net, config, schedule, ATH_EPSILON, -1, err);
     free(config);
     if (status == ATH_OK) ath_param_init((*out)->graph, (ath_rng){0}, (*out)->params);
@@ -129,7 +144,8 @@ static ath_status bench_training(const options *o, ath_model *m, int micro, doub
     ath_status status = make_data(m, &data, err);
     if (status == ATH_OK) status = ath_workers_create(&t.workers, m, o->threads, micro, ATH_GRAD_PARAMS, err);
     if (status == ATH_OK) status = ath_train_state_create(&t.state, m, err);
-    if (status == ATH_OK && !(t.grad = calloc(m->n_params + 1, sizeof *t.grad))) status = ath_fail(err, ATH_E_MEM, "out of memory");
+    if (status == ATH_OK && !(t.grad = calloc(m->n_params + 1, sizeof *t.grad)))
+        status = ath_fail(err, ATH_E_MEM, "out of memory");
     if (status == ATH_OK) {
         memcpy(t.state.w, m->params, m->n_params * sizeof(float));
         const ath_batch_rules rules = {.model = m, .data = &data, .batch = o->batch};
@@ -194,16 +210,14 @@ static void report(const options *o, const ath_model *m, int micro, double train
         json_object_set_new(object, "parameters", json_integer((json_int_t)m->n_params));
         json_object_set_new(object, "forward_gflop_per_image", json_real(gflop));
         json_object_set_new(object, "gflop_per_second", json_real(per_second));
-        char *text = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-        if (text) puts(text);
-        free(text);
-        json_decref(object);
+        cli_print_json(object);
         return;
     }
     printf("%s, batch %d in micro-batches of %d, %s kernels\n", o->preset, o->batch, micro, ath_workers_isa());
     if (train > 0) printf("train_images_per_second  %.2f\n", train);
     if (sample > 0) printf("sample_images_per_second %.2f\n", sample);
-    printf("peak_rss_mib             %.1f\nparameters               %zu\nforward_gflop_per_image  %.4f\ngflop_per_second         %.1f\n",
+    printf("peak_rss_mib             %.1f\nparameters               %zu\nforward_gflop_per_image  "
+           "%.4f\ngflop_per_second         %.1f\n",
            peak, m->n_params, gflop, per_second);
 }
 

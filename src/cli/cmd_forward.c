@@ -10,20 +10,26 @@
 typedef struct options {
     char input[ATH_TEXT_LEN], output[ATH_TEXT_LEN], gradients[ATH_TEXT_LEN];
     int threads;
+    bool json;
 } options;
 
 #define FIELD(key) .name = #key, .offset = offsetof(options, key)
 static const ath_option table[] = {
-    {FIELD(input), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "safetensors with x [N,C,H,W], timesteps [N], and where needed class_labels [N], cotangent [N,C,H,W]"},
+    {FIELD(input), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
+     .help = "safetensors with x [N,C,H,W], timesteps [N], and where needed class_labels [N], cotangent [N,C,H,W]"},
     {FIELD(output), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "gets y [N,C,H,W], F32"},
-    {FIELD(gradients), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "gets the gradients of sum(y cotangent): of every parameter under its name, and of x"},
-    {FIELD(threads), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N", .help = "workers; 0: all cores"},
+    {FIELD(gradients), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
+     .help = "gets the gradients of sum(y cotangent): of every parameter under its name, and of x"},
+    {FIELD(json), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print what was done as one JSON object"},
+    {FIELD(threads), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
+     .help = "workers; 0: all cores"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
 static void print_help(void) {
-    printf("usage: athanor forward RUN --input IN.safetensors --output OUT.safetensors [--gradients GRAD.safetensors]\n\n"
-           "Evaluates the network of a run (or of any directory with a diffusers UNet2DModel) once.\n\n");
+    printf(
+        "usage: athanor forward RUN --input IN.safetensors --output OUT.safetensors [--gradients GRAD.safetensors]\n\n"
+        "Evaluates the network of a run (or of any directory with a diffusers UNet2DModel) once.\n\n");
     cli_print_options(table, N_TABLE);
 }
 
@@ -53,10 +59,12 @@ static ath_status read_tensor(const work *w, const ath_safetensors *file, const 
     const ath_shape s = w->model->image;
     if (!a) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, name);
     const size_t len = (size_t)w->n * (images ? w->dim : 1);
-    const bool fits = images ? a->n_dim == 4 && a->dim[0] == w->n && a->dim[1] == s.c && a->dim[2] == s.h && a->dim[3] == s.w
-                             : a->n_dim == 1 && a->dim[0] == w->n;
+    const bool fits =
+        images ? a->n_dim == 4 && a->dim[0] == w->n && a->dim[1] == s.c && a->dim[2] == s.h && a->dim[3] == s.w
+               : a->n_dim == 1 && a->dim[0] == w->n;
     if (!fits && images)
-        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d,%d,%d,%d]", path, name, w->n, s.c, s.h, s.w);
+        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d,%d,%d,%d]", path, name, w->n, s.c,
+                        s.h, s.w);
     if (!fits) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d]", path, name, w->n);
     double *raw = malloc((len + 1) * sizeof *raw), *turned = malloc((len + 1) * sizeof *turned);
     *out = malloc((len + 1) * sizeof **out);
@@ -87,7 +95,8 @@ static ath_status read_input(work *w, ath_err *err) {
     ath_safetensors_close(file);
     for (int i = 0; status == ATH_OK && w->label && i < w->n; i++)
         if (!(w->label[i] >= 0 && w->label[i] < (float)w->model->classes))
-            status = ath_fail(err, ATH_E_FORMAT, "%s: class_labels %d is not from 0 to %d", w->o.input, i, w->model->classes - 1);
+            status = ath_fail(err, ATH_E_FORMAT, "%s: class_labels %d is not from 0 to %d", w->o.input, i,
+                              w->model->classes - 1);
     return status;
 }
 
@@ -129,7 +138,8 @@ static ath_status evaluate(work *w, ath_err *err) {
 }
 
 /* (n, image) in NHWC as a tensor of the file; *buffer is the caller's to free. */
-static ath_status images_tensor(const work *w, const char *name, const float *x, ath_array *out, float **buffer, ath_err *err) {
+static ath_status images_tensor(const work *w, const char *name, const float *x, ath_array *out, float **buffer,
+                                ath_err *err) {
     const size_t len = (size_t)w->n * w->dim;
     const ath_shape s = w->model->image;
     double *a = calloc(len + 1, sizeof *a), *b = malloc((len + 1) * sizeof *b);
@@ -192,8 +202,15 @@ static int run(int argc, char **argv) {
         print_help();
         return CLI_OK;
     }
-    if (status == ATH_OK && line.n_arguments == 0) status = ath_fail(&err, ATH_E_ARG, "RUN: say which directory; see --help");
+    if (status == ATH_OK && line.n_arguments == 0)
+        status = ath_fail(&err, ATH_E_ARG, "RUN: say which directory; see --help");
     if (status == ATH_OK) status = work_on(&w, line.argument[0], &err);
+    if (status == ATH_OK && w.o.json) {
+        json_t *object = json_pack("{s:s, s:i}", "run", line.argument[0], "images", w.n);
+        if (*w.o.output) json_object_set_new(object, "output", json_string(w.o.output));
+        if (*w.o.gradients) json_object_set_new(object, "gradients", json_string(w.o.gradients));
+        cli_print_json(object);
+    }
     work_free(&w);
     return status == ATH_OK ? CLI_OK : cli_fail("forward", status, &err);
 }

@@ -17,8 +17,17 @@ typedef struct options {
 } options;
 
 static const ath_option table[] = {
-    {.name = "json", .offset = offsetof(options, json), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print one JSON object"},
-    {.name = "out", .offset = offsetof(options, out), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.png", .help = "of a data set: write a grid of its first images (also -o)"},
+    {.name = "json",
+     .offset = offsetof(options, json),
+     .type = ATH_OPT_BOOL,
+     .dflt = "false",
+     .help = "print one JSON object"},
+    {.name = "out",
+     .offset = offsetof(options, out),
+     .type = ATH_OPT_TEXT,
+     .dflt = "",
+     .value = "FILE.png",
+     .help = "of a data set: write a grid of its first images (also -o)"},
 };
 enum { N_TABLE = 2 };
 
@@ -31,17 +40,15 @@ static void print_help(void) {
 /* Prints "key: value" lines of an object, values as JSON; or the object itself. Takes it over. */
 static void show(json_t *object, bool as_json) {
     if (as_json) {
-        char *text = json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
-        if (text) puts(text);
+        cli_print_json(object);
+        return;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        printf("%-24s %s\n", key, json_is_string(value) ? json_string_value(value) : text ? text : "");
         free(text);
-    } else {
-        const char *key;
-        json_t *value;
-        json_object_foreach(object, key, value) {
-            char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-            printf("%-24s %s\n", key, json_is_string(value) ? json_string_value(value) : text ? text : "");
-            free(text);
-        }
     }
     json_decref(object);
 }
@@ -93,7 +100,9 @@ static ath_status info_safetensors(const char *path, bool as_json, ath_err *err)
     for (int i = 0; i < ath_safetensors_count(file); i++) {
         const ath_array *a = ath_safetensors_at(file, i);
         numbers += ath_array_len(a);
-        json_object_set_new(tensors, a->name, json_pack("{s:s, s:o}", "dtype", ath_dtype_name(a->dtype), "shape", shape_of(a->n_dim, a->dim)));
+        json_object_set_new(
+            tensors, a->name,
+            json_pack("{s:s, s:o}", "dtype", ath_dtype_name(a->dtype), "shape", shape_of(a->n_dim, a->dim)));
     }
     json_object_set_new(o, "kind", json_string("safetensors"));
     json_object_set_new(o, "tensors", json_integer(ath_safetensors_count(file)));
@@ -165,7 +174,8 @@ static int run(int argc, char **argv) {
         print_help();
         return CLI_OK;
     }
-    if (status == ATH_OK && line.n_arguments == 0) status = ath_fail(&err, ATH_E_ARG, "PATH: say what to describe; see --help");
+    if (status == ATH_OK && line.n_arguments == 0)
+        status = ath_fail(&err, ATH_E_ARG, "PATH: say what to describe; see --help");
     if (status != ATH_OK) return cli_fail("info", status, &err);
     const char *path = line.argument[0];
     const size_t len = strlen(path);

@@ -8,110 +8,143 @@
 static const char *const kinds[] = {"samplers", "nets", "schedules", "objectives", "optimizers", "presets"};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
+typedef struct list_options {
+    bool json;
+} list_options;
+
+static const ath_option table[] = {
+    {.name = "json",
+     .type = ATH_OPT_BOOL,
+     .offset = offsetof(list_options, json),
+     .dflt = "false",
+     .help = "print one JSON object"},
+};
+
 static void print_help(void) {
     printf("usage: athanor list samplers|nets|schedules|objectives|optimizers|presets [NAME]\n\n"
-           "What is plugged in, one line each; with NAME its options too.\n");
+           "What is plugged in, one line each; with NAME its options too.\n\n");
+    cli_print_options(table, 1);
 }
 
-/* Options of a plug-in as its key=value pairs. */
-static void print_keys(const ath_option *table, int n) {
-    for (int i = 0; i < n; i++)
-        printf("    %-24s %s%s%s (default %s)\n", table[i].name, table[i].help, table[i].choices ? "; " : "",
-               table[i].choices ? table[i].choices : "", table[i].dflt && *table[i].dflt ? table[i].dflt : "none");
-}
+/* What a line shows, or an object of --json. Order is that of a sampler, -1 for none. */
+typedef struct entry {
+    const char *name, *paper, *summary, *settings;
+    int order, nfe_per_step;
+    const ath_option *option;
+    int n_options;
+} entry;
 
-static int list_samplers(const char *name) {
-    int n, shown = 0;
+static int samplers(int i, entry *e) {
+    int n;
     const ath_sampler *const *all = ath_sampler_all(&n);
-    for (int i = 0; i < n; i++) {
-        const ath_sampler *s = all[i];
-        if (name && strcmp(name, s->name) != 0) continue;
-        char order[32] = "stochastic";
-        if (!s->stochastic) snprintf(order, sizeof order, "order %d", s->order);
-        printf("%-16s %-12s %d NFE a step  %-18s %s\n", s->name, order, s->nfe_per_step, s->paper, s->summary);
-        if (name) print_keys(s->options, s->n_options);
-        shown++;
-    }
-    return shown;
-}
-
-static int list_nets(const char *name) {
-    int n, shown = 0;
-    const ath_net *const *all = ath_net_all(&n);
-    for (int i = 0; i < n; i++) {
-        if (name && strcmp(name, all[i]->name) != 0) continue;
-        printf("%-16s %-24s %s\n", all[i]->name, all[i]->paper, all[i]->summary);
-        if (name) print_keys(all[i]->options, all[i]->n_options);
-        shown++;
-    }
-    return shown;
-}
-
-static int list_schedules(const char *name) {
-    int n, shown = 0;
-    const ath_schedule_kind *all = ath_schedule_kinds(&n);
-    for (int i = 0; i < n; i++) {
-        if (name && strcmp(name, all[i].name) != 0) continue;
-        printf("%-16s %-24s %s\n", all[i].name, all[i].paper, all[i].summary);
-        shown++;
-    }
-    return shown;
-}
-
-static int list_objectives(const char *name) {
-    int shown = 0;
-    for (int i = 0; i < ath_prediction_count(); i++) {
-        if (name && strcmp(name, ath_prediction_name((ath_prediction)i)) != 0) continue;
-        printf("%-16s %s\n", ath_prediction_name((ath_prediction)i), ath_prediction_summary((ath_prediction)i));
-        shown++;
-    }
-    return shown;
-}
-
-static int list_optimizers(const char *name) {
-    if (name && strcmp(name, "adamw") != 0) return 0;
-    printf("%-16s %-24s %s\n", "adamw", "arXiv:1711.05101", "Adam with decoupled weight decay");
+    if (i >= n) return 0;
+    *e = (entry){.name = all[i]->name,
+                 .paper = all[i]->paper,
+                 .summary = all[i]->summary,
+                 .order = all[i]->order,
+                 .nfe_per_step = all[i]->nfe_per_step,
+                 .option = all[i]->options,
+                 .n_options = all[i]->n_options};
     return 1;
 }
 
-static int list_presets(const char *name) {
-    int n, shown = 0;
+static int nets(int i, entry *e) {
+    int n;
+    const ath_net *const *all = ath_net_all(&n);
+    if (i >= n) return 0;
+    *e = (entry){.name = all[i]->name,
+                 .paper = all[i]->paper,
+                 .summary = all[i]->summary,
+                 .option = all[i]->options,
+                 .n_options = all[i]->n_options};
+    return 1;
+}
+
+static int schedules(int i, entry *e) {
+    int n;
+    const ath_schedule_kind *all = ath_schedule_kinds(&n);
+    if (i >= n) return 0;
+    *e = (entry){.name = all[i].name, .paper = all[i].paper, .summary = all[i].summary};
+    return 1;
+}
+
+static int objectives(int i, entry *e) {
+    if (i >= ath_prediction_count()) return 0;
+    *e = (entry){.name = ath_prediction_name((ath_prediction)i), .summary = ath_prediction_summary((ath_prediction)i)};
+    return 1;
+}
+
+static int optimizers(int i, entry *e) {
+    if (i > 0) return 0;
+    *e = (entry){.name = "adamw", .paper = "arXiv:1711.05101", .summary = "Adam with decoupled weight decay"};
+    return 1;
+}
+
+static int presets(int i, entry *e) {
+    int n;
     const ath_preset *all = ath_presets(&n);
-    for (int i = 0; i < n; i++) {
-        if (name && strcmp(name, all[i].name) != 0) continue;
-        printf("%-16s %s\n", all[i].name, all[i].summary);
-        if (name) printf("    %s\n", all[i].settings);
+    if (i >= n) return 0;
+    *e = (entry){.name = all[i].name, .summary = all[i].summary, .settings = all[i].settings};
+    return 1;
+}
+
+/* Entry i of each kind; 0 beyond the last. */
+static int (*const get[N_KINDS])(int i, entry *e) = {samplers, nets, schedules, objectives, optimizers, presets};
+
+static void print_line(const entry *e, bool with_options) {
+    printf("%-16s ", e->name);
+    if (e->nfe_per_step && e->order) printf("order %d     %d NFE a step  ", e->order, e->nfe_per_step);
+    if (e->nfe_per_step && !e->order) printf("stochastic  %d NFE a step  ", e->nfe_per_step);
+    if (e->paper) printf("%-24s ", e->paper);
+    printf("%s\n", e->summary);
+    if (!with_options) return;
+    if (e->settings) printf("    %s\n", e->settings);
+    for (int i = 0; i < e->n_options; i++) {
+        const ath_option *o = &e->option[i];
+        printf("    %-24s %s%s%s (default %s)\n", o->name, o->help, o->choices ? "; " : "",
+               o->choices ? o->choices : "", o->dflt && *o->dflt ? o->dflt : "none");
+    }
+}
+
+static json_t *to_json(const entry *e) {
+    json_t *object = json_pack("{s:s, s:s}", "name", e->name, "summary", e->summary);
+    if (e->paper) json_object_set_new(object, "paper", json_string(e->paper));
+    if (e->settings) json_object_set_new(object, "settings", json_string(e->settings));
+    if (e->nfe_per_step) {
+        json_object_set_new(object, "order", json_integer(e->order));
+        json_object_set_new(object, "nfe_per_step", json_integer(e->nfe_per_step));
+    }
+    json_t *options = json_object();
+    for (int i = 0; i < e->n_options; i++)
+        json_object_set_new(options, e->option[i].name, json_string(e->option[i].dflt ? e->option[i].dflt : ""));
+    if (e->n_options) json_object_set(object, "options", options);
+    json_decref(options);
+    return object;
+}
+
+/* Everything of a kind, or the one of that name; how many were shown. */
+static int show(int kind, const char *name, bool as_json) {
+    int shown = 0;
+    entry e;
+    json_t *list = json_array();
+    for (int i = 0; get[kind](i, &e); i++) {
+        if (name && strcmp(name, e.name) != 0) continue;
+        if (as_json)
+            json_array_append_new(list, to_json(&e));
+        else
+            print_line(&e, name != NULL);
         shown++;
     }
+    if (as_json && shown) cli_print_json(json_pack("{s:O}", kinds[kind], list));
+    json_decref(list);
     return shown;
 }
 
-/* The names of a kind, for the message about one that is not among them; the order of `kinds`. */
-static int names_of(int kind, const char *names[CLI_MAX_PAIRS]) {
-    int n = 1;
-    const ath_sampler *const *samplers = kind == 0 ? ath_sampler_all(&n) : NULL;
-    const ath_net *const *nets = kind == 1 ? ath_net_all(&n) : NULL;
-    const ath_schedule_kind *schedules = kind == 2 ? ath_schedule_kinds(&n) : NULL;
-    const ath_preset *presets = kind == 5 ? ath_presets(&n) : NULL;
-    if (kind == 3) n = ath_prediction_count();
-    if (n > CLI_MAX_PAIRS) n = CLI_MAX_PAIRS;
-    for (int i = 0; i < n; i++) switch (kind) {
-        case 0: names[i] = samplers[i]->name; break;
-        case 1: names[i] = nets[i]->name; break;
-        case 2: names[i] = schedules[i].name; break;
-        case 3: names[i] = ath_prediction_name((ath_prediction)i); break;
-        case 4: names[i] = "adamw"; break;
-        default: names[i] = presets[i].name;
-        }
-    return n;
-}
-
 static int run(int argc, char **argv) {
-    static int (*const list[N_KINDS])(const char *) = {list_samplers,   list_nets,       list_schedules,
-                                                       list_objectives, list_optimizers, list_presets};
     ath_err err = {0};
     cli_line line;
-    const ath_status status = cli_split(argc, argv, NULL, 0, 2, &line, &err);
+    list_options o;
+    const ath_status status = cli_parse(argc, argv, table, 1, &o, 2, &line, &err);
     if (status != ATH_OK) return cli_fail("list", status, &err);
     if (line.help) {
         print_help();
@@ -121,13 +154,14 @@ static int run(int argc, char **argv) {
         ath_fail(&err, ATH_E_ARG, "expected samplers, nets, schedules, objectives, optimizers or presets");
         return cli_fail("list", ATH_E_ARG, &err);
     }
-    for (int i = 0; i < N_KINDS; i++) {
-        if (strcmp(line.argument[0], kinds[i]) != 0) continue;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        if (strcmp(line.argument[0], kinds[kind]) != 0) continue;
         const char *name = line.n_arguments > 1 ? line.argument[1] : NULL;
-        if (list[i](name)) return CLI_OK;
+        if (show(kind, name, o.json) || !name) return CLI_OK;
         const char *names[CLI_MAX_PAIRS];
-        const int n = names_of(i, names);
-        return cli_fail("list", cli_unknown(kinds[i], name, names, n, &err), &err);
+        int n = 0;
+        for (entry e; n < CLI_MAX_PAIRS && get[kind](n, &e); n++) names[n] = e.name;
+        return cli_fail("list", cli_unknown(kinds[kind], name, names, n, &err), &err);
     }
     return cli_fail("list", cli_unknown("what", line.argument[0], kinds, N_KINDS, &err), &err);
 }

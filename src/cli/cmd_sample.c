@@ -22,21 +22,35 @@ typedef struct options {
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
 static const ath_option table[] = {
     {FIELD(out, "out"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.png", .help = "where the grid goes (also -o)"},
-    {FIELD(sampler, "sampler"), .type = ATH_OPT_TEXT, .dflt = "ddim", .value = "NAME[:K=V,...]", .help = "see `athanor list samplers`"},
-    {FIELD(steps, "steps"), .type = ATH_OPT_INT, .dflt = "20", .min = 1, .max = 100000, .value = "N", .help = "sampling steps"},
-    {FIELD(count, "count"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1000000, .value = "N", .help = "images; 0: as many as the grid has cells, or 64"},
-    {FIELD(grid, "grid"), .type = ATH_OPT_TEXT, .dflt = "", .value = "COLSxROWS", .help = "shape of the grid; by default as square as can be"},
-    {FIELD(seed, "seed"), .type = ATH_OPT_INT64, .dflt = "0", .min = -9e15, .max = 9e15, .value = "N", .help = "image k of a seed is the same whatever --count and --threads"},
-    {FIELD(spacing, "spacing"), .type = ATH_OPT_TEXT, .dflt = "trailing", .choices = "leading|linspace|trailing", .value = "NAME", .help = "which timesteps are visited"},
-    {FIELD(levels, "levels"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.json", .help = "{\"timesteps\": [...]}: visit these, in place of --steps and --spacing"},
-    {FIELD(clip_sample, "clip-sample"), .type = ATH_OPT_BOOL, .dflt = "true", .help = "clamp each predicted image to [-1,1]"},
-    {FIELD(skip_tuning, "skip-tuning"), .type = ATH_OPT_TEXT, .dflt = "", .value = "A[:B]", .help = "scale the skip connections, from A at the deepest to B (1) at the shallowest (arXiv:2402.15170)"},
-    {FIELD(label, "class"), .type = ATH_OPT_INT, .dflt = "-1", .min = -1, .max = 1048576, .value = "K", .help = "draw only this class of a class-conditional model; else all in turn"},
-    {FIELD(guidance, "guidance"), .type = ATH_OPT_FLOAT, .dflt = "1", .min = 0, .max = 100, .value = "W", .help = "classifier-free guidance; 1: none (arXiv:2207.12598)"},
+    {FIELD(sampler, "sampler"), .type = ATH_OPT_TEXT, .dflt = "ddim", .value = "NAME[:K=V,...]",
+     .help = "see `athanor list samplers`"},
+    {FIELD(steps, "steps"), .type = ATH_OPT_INT, .dflt = "20", .min = 1, .max = 100000, .value = "N",
+     .help = "sampling steps"},
+    {FIELD(count, "count"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1000000, .value = "N",
+     .help = "images; 0: as many as the grid has cells, or 64"},
+    {FIELD(grid, "grid"), .type = ATH_OPT_TEXT, .dflt = "", .value = "COLSxROWS",
+     .help = "shape of the grid; by default as square as can be"},
+    {FIELD(seed, "seed"), .type = ATH_OPT_INT64, .dflt = "0", .min = -9e15, .max = 9e15, .value = "N",
+     .help = "image k of a seed is the same whatever --count and --threads"},
+    {FIELD(spacing, "spacing"), .type = ATH_OPT_TEXT, .dflt = "trailing", .choices = "leading|linspace|trailing",
+     .value = "NAME", .help = "which timesteps are visited"},
+    {FIELD(levels, "levels"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.json",
+     .help = "{\"timesteps\": [...]}: visit these, in place of --steps and --spacing"},
+    {FIELD(clip_sample, "clip-sample"), .type = ATH_OPT_BOOL, .dflt = "true",
+     .help = "clamp each predicted image to [-1,1]"},
+    {FIELD(skip_tuning, "skip-tuning"), .type = ATH_OPT_TEXT, .dflt = "", .value = "A[:B]",
+     .help = "scale the skip connections, from A at the deepest to B (1) at the shallowest (arXiv:2402.15170)"},
+    {FIELD(label, "class"), .type = ATH_OPT_INT, .dflt = "-1", .min = -1, .max = 1048576, .value = "K",
+     .help = "draw only this class of a class-conditional model; else all in turn"},
+    {FIELD(guidance, "guidance"), .type = ATH_OPT_FLOAT, .dflt = "1", .min = 0, .max = 100, .value = "W",
+     .help = "classifier-free guidance; 1: none (arXiv:2207.12598)"},
     {FIELD(images, "images"), .type = ATH_OPT_TEXT, .dflt = "", .value = "DIR", .help = "also write one PNG an image"},
-    {FIELD(noise, "noise"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "safetensors with x_init or x_start, and noise (see README)"},
-    {FIELD(trajectory, "trajectory"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "write every step's state as safetensors"},
-    {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N", .help = "workers; 0: all cores"},
+    {FIELD(noise, "noise"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
+     .help = "safetensors with x_init or x_start, and noise (see README)"},
+    {FIELD(trajectory, "trajectory"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
+     .help = "write every step's state as safetensors"},
+    {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
+     .help = "workers; 0: all cores"},
     {FIELD(json, "json"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print what was done as one JSON object"},
     {FIELD(quiet, "quiet"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "no progress"},
 };
@@ -89,7 +103,8 @@ static ath_status parse_grid(work *w, ath_err *err) {
     options *o = &w->o;
     if (*o->grid) {
         char rest;
-        if (sscanf(o->grid, "%dx%d%c", &w->cols, &w->rows, &rest) != 2 || w->cols < 1 || w->rows < 1 || w->cols > 1000 || w->rows > 1000)
+        if (sscanf(o->grid, "%dx%d%c", &w->cols, &w->rows, &rest) != 2 || w->cols < 1 || w->rows < 1 ||
+            w->cols > 1000 || w->rows > 1000)
             return ath_fail(err, ATH_E_ARG, "--grid: \"%s\" is not COLSxROWS, such as 8x4", o->grid);
         if (o->count == 0) o->count = w->cols * w->rows;
         return ATH_OK;
@@ -112,7 +127,8 @@ static ath_status parse_skip_tuning(work *w, ath_err *err) {
     if (!ath_parse_double(first, &a) || (colon && !ath_parse_double(colon + 1, &b)))
         return ath_fail(err, ATH_E_ARG, "--skip-tuning: \"%s\" is not A or A:B, such as 0.8:1", text);
     const int n = w->model->skips;
-    if (n == 0) return ath_fail(err, ATH_E_ARG, "--skip-tuning: the network %s has no skip connections", w->model->net->name);
+    if (n == 0)
+        return ath_fail(err, ATH_E_ARG, "--skip-tuning: the network %s has no skip connections", w->model->net->name);
     w->skip = malloc((size_t)n * sizeof *w->skip);
     if (!w->skip) return ath_fail(err, ATH_E_MEM, "out of memory");
     for (int i = 0; i < n; i++) w->skip[i] = (float)(n > 1 ? b + (a - b) * i / (n - 1) : a);
@@ -134,7 +150,8 @@ static ath_status read_levels(work *w, ath_err *err) {
         const json_t *item = json_array_get(list, i);
         const double t = json_number_value(item);
         if (!json_is_number(item) || !(t >= 0 && t <= w->model->schedule.timesteps - 1))
-            status = ath_fail(err, ATH_E_FORMAT, "%s: timestep %zu is not a number from 0 to %d", path, i, w->model->schedule.timesteps - 1);
+            status = ath_fail(err, ATH_E_FORMAT, "%s: timestep %zu is not a number from 0 to %d", path, i,
+                              w->model->schedule.timesteps - 1);
         else if (i && t >= w->level[i - 1].t)
             status = ath_fail(err, ATH_E_FORMAT, "%s: timestep %zu is not below the one before it", path, i);
         else
@@ -166,8 +183,8 @@ static ath_status read_images(const work *w, const ath_array *a, bool has_lead, 
     const bool fits = a->n_dim == 4 + d && a->dim[d] == w->o.count && a->dim[d + 1] == s.c && a->dim[d + 2] == s.h &&
                       a->dim[d + 3] == s.w && (a->dtype == ATH_F32 || a->dtype == ATH_F64);
     if (!fits)
-        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not F32 or F64 of shape [%s%d,%d,%d,%d]", w->o.noise, a->name,
-                        has_lead ? "draws," : "", w->o.count, s.c, s.h, s.w);
+        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not F32 or F64 of shape [%s%d,%d,%d,%d]", w->o.noise,
+                        a->name, has_lead ? "draws," : "", w->o.count, s.c, s.h, s.w);
     const size_t len = (size_t)ath_array_len(a);
     double *raw = malloc((len + 1) * sizeof *raw);
     *out = malloc((len + 1) * sizeof **out);
@@ -191,7 +208,8 @@ static ath_status read_noise(work *w, ath_err *err) {
     ath_status status = ATH_OK;
     int one;
     if (!start) status = ath_fail(err, ATH_E_FORMAT, "%s: expected a tensor x_init or x_start", w->o.noise);
-    if (start && w->o.count == 0 && start->n_dim == 4 && start->dim[0] > 0 && start->dim[0] < 1000000) w->o.count = (int)start->dim[0];
+    if (start && w->o.count == 0 && start->n_dim == 4 && start->dim[0] > 0 && start->dim[0] < 1000000)
+        w->o.count = (int)start->dim[0];
     if (status == ATH_OK) status = read_images(w, start, false, &w->start, &one, err);
     if (status == ATH_OK && noise) status = read_images(w, noise, true, &w->noise, &w->n_noise, err);
     w->start_is_state = state != NULL;
@@ -199,7 +217,8 @@ static ath_status read_noise(work *w, ath_err *err) {
     return status;
 }
 
-static ath_status on_step(void *user, int done, int total, int first, int n, int step, const double *x, const double *x0) {
+static ath_status on_step(void *user, int done, int total, int first, int n, int step, const double *x,
+                          const double *x0) {
     (void)x0;
     work *w = user;
     char text[64];
@@ -221,7 +240,8 @@ static void record_start(work *w) {
         memcpy(x, w->start, len * sizeof *x);
     else
         for (int i = 0; i < w->o.count; i++)
-            ath_rng_normal_f64((ath_rng){(uint64_t)w->o.seed}, ATH_S_START, (uint64_t)i, x + (size_t)i * w->dim, w->dim);
+            ath_rng_normal_f64((ath_rng){(uint64_t)w->o.seed}, ATH_S_START, (uint64_t)i, x + (size_t)i * w->dim,
+                               w->dim);
     cli_nhwc_to_nchw((size_t)w->o.count, w->model->image, x, w->trajectory);
     free(x);
 }
@@ -273,18 +293,23 @@ static ath_status write_grid(const work *w, ath_err *err) {
 static ath_status prepare(work *w, ath_err *err) {
     options *o = &w->o;
     if (!*o->out && !*o->images && !*o->trajectory)
-        return ath_fail(err, ATH_E_ARG, "-o: say where the grid goes, such as -o grid.png (or use --images, --trajectory)");
+        return ath_fail(err, ATH_E_ARG,
+                        "-o: say where the grid goes, such as -o grid.png (or use --images, --trajectory)");
+    if (*o->out) ATH_TRY(ath_writer_check(o->out, err));
+    if (*o->trajectory) ATH_TRY(ath_writer_check(o->trajectory, err));
     ATH_TRY(cli_sampler(o->sampler, &w->sampler, &w->sampler_config, err));
     ATH_TRY(ath_model_open(&w->model, w->path, err));
     const ath_shape s = w->model->image;
     w->dim = (size_t)s.h * (size_t)s.w * (size_t)s.c;
-    if (*o->out && s.c != 1 && s.c != 3) return ath_fail(err, ATH_E_ARG, "-o: images of %d channels cannot be shown; use --trajectory", s.c);
+    if (*o->out && s.c != 1 && s.c != 3)
+        return ath_fail(err, ATH_E_ARG, "-o: images of %d channels cannot be shown; use --trajectory", s.c);
     const int classes = w->model->null_class >= 0 ? w->model->null_class : w->model->classes;
     if (o->label >= 0 && o->label >= classes)
         return classes ? ath_fail(err, ATH_E_ARG, "--class: %d, expected 0 to %d", o->label, classes - 1)
                        : ath_fail(err, ATH_E_ARG, "--class: this model was trained without classes");
     if (o->guidance != 1 && w->model->null_class < 0)
-        return ath_fail(err, ATH_E_ARG, "--guidance: this model has no null class; train it with --class-conditional --label-dropout");
+        return ath_fail(err, ATH_E_ARG,
+                        "--guidance: this model has no null class; train it with --class-conditional --label-dropout");
     ATH_TRY(make_levels(w, err));
     ATH_TRY(parse_skip_tuning(w, err));
     if (*o->noise && o->count == 0 && !*o->grid) ATH_TRY(read_noise(w, err));
@@ -294,7 +319,8 @@ static ath_status prepare(work *w, ath_err *err) {
     w->images = malloc(((size_t)o->count * w->dim + 1) * sizeof *w->images);
     if (*o->trajectory)
         w->trajectory = malloc(((size_t)(w->n_steps + 1) * (size_t)o->count * w->dim + 1) * sizeof *w->trajectory);
-    if (!w->images || !w->command || (*o->trajectory && !w->trajectory)) return ath_fail(err, ATH_E_MEM, "out of memory");
+    if (!w->images || !w->command || (*o->trajectory && !w->trajectory))
+        return ath_fail(err, ATH_E_MEM, "out of memory");
     return ATH_OK;
 }
 
@@ -326,16 +352,12 @@ static ath_status generate(work *w, ath_generate_job *job, ath_err *err) {
 
 static void report(const work *w, const ath_generate_job *job) {
     if (w->o.json) {
-        char *text = NULL;
-        json_t *object = json_pack("{s:s, s:s, s:i, s:i, s:i, s:I}", "run", w->path, "sampler", w->o.sampler, "steps", w->n_steps,
-                                   "nfe", job->nfe, "count", w->o.count, "seed", (json_int_t)w->o.seed);
+        json_t *object = json_pack("{s:s, s:s, s:i, s:i, s:i, s:I}", "run", w->path, "sampler", w->o.sampler, "steps",
+                                   w->n_steps, "nfe", job->nfe, "count", w->o.count, "seed", (json_int_t)w->o.seed);
         if (*w->o.out) json_object_set_new(object, "grid", json_string(w->o.out));
         if (*w->o.images) json_object_set_new(object, "images", json_string(w->o.images));
         if (*w->o.trajectory) json_object_set_new(object, "trajectory", json_string(w->o.trajectory));
-        text = json_dumps(object, JSON_PRESERVE_ORDER);
-        if (text) puts(text);
-        free(text);
-        json_decref(object);
+        cli_print_json(object);
         return;
     }
     if (*w->o.out) puts(w->o.out);
@@ -352,7 +374,8 @@ static int run(int argc, char **argv) {
         print_help();
         return CLI_OK;
     }
-    if (status == ATH_OK && line.n_arguments == 0) status = ath_fail(&err, ATH_E_ARG, "RUN: say which run directory; see --help");
+    if (status == ATH_OK && line.n_arguments == 0)
+        status = ath_fail(&err, ATH_E_ARG, "RUN: say which run directory; see --help");
     w.path = line.argument[0];
     w.command = cli_command_line(argc, argv);
     w.progress = cli_progress_begin(w.o.quiet);

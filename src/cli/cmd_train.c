@@ -2,6 +2,7 @@
  * command line, in this order; then the trainer, with a progress bar. */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +13,33 @@
 
 typedef struct command_options {
     char config[ATH_TEXT_LEN];
-    bool quiet, skip_broken;
+    bool quiet, skip_broken, json;
 } command_options;
 
 static const ath_option own_options[] = {
-    {.name = "config", .type = ATH_OPT_TEXT, .offset = offsetof(command_options, config), .dflt = "", .value = "FILE.json", .help = "take options from a train.json; those on the command line win"},
-    {.name = "skip-broken", .type = ATH_OPT_BOOL, .offset = offsetof(command_options, skip_broken), .dflt = "false", .help = "leave damaged files of a folder out"},
-    {.name = "quiet", .type = ATH_OPT_BOOL, .offset = offsetof(command_options, quiet), .dflt = "false", .help = "no progress"},
+    {.name = "config",
+     .type = ATH_OPT_TEXT,
+     .offset = offsetof(command_options, config),
+     .dflt = "",
+     .value = "FILE.json",
+     .help = "take options from a train.json; those on the command line win"},
+    {.name = "skip-broken",
+     .type = ATH_OPT_BOOL,
+     .offset = offsetof(command_options, skip_broken),
+     .dflt = "false",
+     .help = "leave damaged files of a folder out"},
+    {.name = "json",
+     .type = ATH_OPT_BOOL,
+     .offset = offsetof(command_options, json),
+     .dflt = "false",
+     .help = "print what was done as one JSON object"},
+    {.name = "quiet",
+     .type = ATH_OPT_BOOL,
+     .offset = offsetof(command_options, quiet),
+     .dflt = "false",
+     .help = "no progress"},
 };
-enum { N_OWN = 3, MOST = 64 };
+enum { N_OWN = 4, MOST = 64 };
 
 static void print_help(void) {
     printf("usage: athanor train [--data PATH] [--out RUN] [--preset NAME] [options]\n\n"
@@ -68,26 +87,29 @@ static ath_status apply_json(const char *path, ath_train_options *o, ath_err *er
     return status;
 }
 
-/* Defaults, preset, file, command line. The preset is the one that the line names, else the
- * file's, else `preset`; its settings give way to the file's own. */
-static ath_status layer(const cli_line *line, const char *preset, const char *file, ath_train_options *o, ath_err *err) {
+static ath_status apply_preset(const char *name, const char *who, ath_train_options *o, ath_err *err) {
+    const ath_status status = *name ? ath_preset_apply(name, o, err) : ATH_OK;
+    return status == ATH_OK ? ATH_OK : ath_fail_within(err, status, "%s", who);
+}
+
+/* Defaults; the file's preset, or `preset` (may be NULL) when it names none; the file; the preset that the
+ * command line names; the rest of the command line. */
+static ath_status layer(const cli_line *line, const char *preset, const char *file, ath_train_options *o,
+                        ath_err *err) {
     int n;
     const ath_option *table = ath_train_table(&n);
     const cli_line mine = only(line, table, n);
-    const char *given = cli_given(&mine, "preset");
-    char of_file[ATH_TEXT_LEN] = "";
+    char under[ATH_TEXT_LEN];
+    snprintf(under, sizeof under, "%s", preset ? preset : "");
     ath_options_default(table, n, o);
     if (file) {
         ATH_TRY(apply_json(file, o, err));
-        memcpy(of_file, o->preset, sizeof of_file);
+        if (*o->preset) memcpy(under, o->preset, sizeof under);
         ath_options_default(table, n, o);
     }
-    if (given || *of_file) preset = given ? given : of_file;
-    if (preset && *preset) {
-        const ath_status status = ath_preset_apply(preset, o, err);
-        if (status != ATH_OK) return ath_fail_within(err, status, given ? "--preset" : file ? file : "--preset");
-    }
+    ATH_TRY(apply_preset(under, file ? file : "--preset", o, err));
     if (file) ATH_TRY(apply_json(file, o, err));
+    if (cli_given(&mine, "preset")) ATH_TRY(apply_preset(cli_given(&mine, "preset"), "--preset", o, err));
     /* an end given on the command line replaces the file's, whichever kind that was */
     if (cli_given(&mine, "steps") || cli_given(&mine, "epochs") || cli_given(&mine, "minutes"))
         o->steps = 0, o->epochs = 0, o->minutes = 0;
@@ -112,7 +134,8 @@ static ath_status choose_out(ath_train_options *o, ath_err *err) {
     if (len == 0 || (len == 1 && *name == '.')) name = "data", len = 4;
     for (int i = 1; i < 10000; i++) {
         const int used = snprintf(o->out, sizeof o->out, "runs/%.*s", len, name);
-        if (used > 0 && (size_t)used < sizeof o->out && i > 1) snprintf(o->out + used, sizeof o->out - (size_t)used, "-%d", i);
+        if (used > 0 && (size_t)used < sizeof o->out && i > 1)
+            snprintf(o->out + used, sizeof o->out - (size_t)used, "-%d", i);
         if (used < 0 || (size_t)used + 8 > sizeof o->out) break;
         if (!ath_path_exists(o->out)) return ATH_OK;
     }
@@ -171,6 +194,14 @@ static bool should_stop(void *user) {
     return cli_signal() != 0;
 }
 
+static void print_json(const ath_train_options *o, const ath_train_result *result) {
+    const ath_progress *p = &result->last;
+    cli_print_json(json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:b}", "run", o->out, "step", (json_int_t)p->step,
+                             "images", (json_int_t)p->images, "loss", isfinite(p->loss_ema) ? p->loss_ema : 0.0,
+                             "images_per_second", p->images_per_second, "seconds", p->seconds, "stopped",
+                             result->stopped));
+}
+
 static int run(int argc, char **argv) {
     ath_err err = {0};
     int n;
@@ -205,7 +236,10 @@ static int run(int argc, char **argv) {
     if (!own.quiet)
         fprintf(stderr, "%s at step %" PRId64 ", %" PRId64 " images seen: %s\n", result.stopped ? "stopped" : "done",
                 result.last.step, result.last.images, o.out);
-    if (!result.stopped) printf("%s\n", o.out);
+    if (own.json)
+        print_json(&o, &result);
+    else if (!result.stopped)
+        printf("%s\n", o.out);
     return result.stopped ? 128 + cli_signal() : CLI_OK;
 }
 

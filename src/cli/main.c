@@ -34,8 +34,8 @@ static int run(int argc, char **argv) {
     }
     const char *near = ath_nearest_name(argv[1], names, N_COMMANDS);
     char text[128];
-    snprintf(text, sizeof text, "no such command%s%s%s; see athanor --help", near ? "; did you mean " : "", near ? near : "",
-             near ? "?" : "");
+    snprintf(text, sizeof text, "no such command%s%s%s; see athanor --help", near ? "; did you mean " : "",
+             near ? near : "", near ? "?" : "");
     cli_error(argv[1], text);
     return CLI_USAGE;
 }

@@ -69,9 +69,11 @@ static void su(int timesteps, double beta_start, double beta_end, double *beta) 
 static const ath_schedule_kind kinds[] = {
     {"linear", "beta rises linearly from beta-start to beta-end", "arXiv:2006.11239", "linear", linear},
     {"scaled_linear", "the square root of beta rises linearly", "arXiv:2112.10752", "scaled_linear", scaled_linear},
-    {"cosine", "alpha_bar follows a squared cosine; good for small images", "arXiv:2102.09672", "squaredcos_cap_v2", cosine},
+    {"cosine", "alpha_bar follows a squared cosine; good for small images", "arXiv:2102.09672", "squaredcos_cap_v2",
+     cosine},
     {"sigmoid", "alpha_bar follows a sigmoid; for images above 64 pixels", "arXiv:2212.11972", NULL, sigmoid},
-    {"sigmoid_beta", "beta follows a sigmoid (what diffusers calls sigmoid)", "arXiv:2203.02923", "sigmoid", sigmoid_beta},
+    {"sigmoid_beta", "beta follows a sigmoid (what diffusers calls sigmoid)", "arXiv:2203.02923", "sigmoid",
+     sigmoid_beta},
     {"su", "beta_t = 0.02 t/T", "kexue.fm/archives/9119", NULL, su},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
@@ -91,7 +93,8 @@ static ath_status from_betas(ath_schedule *s, const double *beta, int timesteps,
     double product = 1;
     for (int i = 0; i < timesteps; i++) {
         if (!(beta[i] > 0 && beta[i] <= 1))
-            return ath_fail(err, ATH_E_ARG, "schedule: beta %d of %d is %g, expected 0 < beta <= 1", i, timesteps, beta[i]);
+            return ath_fail(err, ATH_E_ARG, "schedule: beta %d of %d is %g, expected 0 < beta <= 1", i, timesteps,
+                            beta[i]);
         product *= 1 - beta[i];
         s->alpha_bar[i] = product;
     }

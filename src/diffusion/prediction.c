@@ -18,15 +18,20 @@ ath_status ath_prediction_parse(const char *name, ath_prediction *out, ath_err *
             *out = (ath_prediction)i;
             return ATH_OK;
         }
-    return ath_fail(err, ATH_E_ARG, "objective \"%s\" is not known: expected epsilon, sample, v_prediction or score", name);
+    return ath_fail(err, ATH_E_ARG, "objective \"%s\" is not known: expected epsilon, sample, v_prediction or score",
+                    name);
 }
 
 ath_to_x0 ath_prediction_to_x0(ath_prediction p, ath_level at) {
     switch (p) {
-    case ATH_SAMPLE: return (ath_to_x0){0, 1};
-    case ATH_V: return (ath_to_x0){at.alpha, -at.sigma}; /* needs alpha^2 + sigma^2 = 1 */
-    case ATH_SCORE: return (ath_to_x0){1 / at.alpha, at.sigma * at.sigma / at.alpha};
-    case ATH_EPSILON: break;
+    case ATH_SAMPLE:
+        return (ath_to_x0){0, 1};
+    case ATH_V:
+        return (ath_to_x0){at.alpha, -at.sigma}; /* needs alpha^2 + sigma^2 = 1 */
+    case ATH_SCORE:
+        return (ath_to_x0){1 / at.alpha, at.sigma * at.sigma / at.alpha};
+    case ATH_EPSILON:
+        break;
     }
     return (ath_to_x0){1 / at.alpha, -at.sigma / at.alpha};
 }

@@ -27,27 +27,27 @@ typedef struct ath_sample_job {
     ath_denoiser net;
     const ath_level *level; /* level[0] noisiest .. level[n_steps], where it ends */
     int n_steps;
-    double *x;              /* in: the state at level[0]; out: samples            */
+    double *x; /* in: the state at level[0]; out: samples            */
     size_t n, dim;
-    double *work;           /* sampler->n_work * n * dim doubles                  */
-    const void *config;     /* the sampler's options, already checked             */
+    double *work;       /* sampler->n_work * n * dim doubles                  */
+    const void *config; /* the sampler's options, already checked             */
     ath_rng rng;
-    uint64_t first_image;   /* image i draws as number first_image + i            */
+    uint64_t first_image; /* image i draws as number first_image + i            */
     ath_noise_source noise;
     /* Called after each step with the state there and the last x0, NULL for none. Anything
      * but ATH_OK ends the run with that status. */
     ath_status (*on_step)(void *user, int step, const double *x, const double *x0);
     void *user;
-    int nfe, draws;         /* out: network evaluations an image, noise tensors drawn */
+    int nfe, draws; /* out: network evaluations an image, noise tensors drawn */
     ath_err *err;
 } ath_sample_job;
 
 typedef struct ath_sampler {
     const char *name, *summary, *paper;
-    int order;         /* of convergence on the probability-flow ODE; 0 for a stochastic one */
+    int order; /* of convergence on the probability-flow ODE; 0 for a stochastic one */
     int nfe_per_step;
     int n_work;
-    bool stochastic;   /* draws noise with its default options */
+    bool stochastic; /* draws noise with its default options */
     const ath_option *options;
     int n_options;
     size_t config_size;

@@ -131,7 +131,8 @@ int32_t ath_param_add(ath_graph *g, const char *name, const char *part, ath_para
         return -1;
     }
     ath_param *p = &g->param[g->n_param];
-    *p = (ath_param){.name = text, .kind = kind, .n_dim = n_dim, .offset = g->total, .len = 1, .init_scale = init_scale};
+    *p =
+        (ath_param){.name = text, .kind = kind, .n_dim = n_dim, .offset = g->total, .len = 1, .init_scale = init_scale};
     for (int i = 0; i < n_dim; i++) {
         p->dim[i] = dim[i];
         p->len *= (size_t)dim[i];

@@ -25,7 +25,7 @@ typedef struct ath_shape {
     int32_t h, w, c;
 } ath_shape;
 
-ath_graph *ath_graph_create(void); /* NULL when out of memory */
+ath_graph *ath_graph_create(void);    /* NULL when out of memory */
 void ath_graph_destroy(ath_graph *g); /* accepts NULL */
 
 /* Parameters made below are named "<scope>.<name>.weight" and ".bias". Scopes nest. */
@@ -43,11 +43,11 @@ void ath_output(ath_graph *g, ath_tensor y);
 
 /* Weight (c_out, c_in, kernel, kernel) on disk, cross-correlation, with bias. */
 typedef struct ath_conv {
-    int kernel, stride;            /* 0 means 3 and 1                                          */
-    int pad_before, pad_after;     /* zeros added at the top and left, at the bottom and right;
+    int kernel, stride;        /* 0 means 3 and 1                                          */
+    int pad_before, pad_after; /* zeros added at the top and left, at the bottom and right;
                                     * both 0 with `valid` unset means kernel/2 on each side     */
-    bool valid;                    /* no padding at all                                        */
-    bool zero_init;                /* weights start at 0 (the last layer of a residual branch) */
+    bool valid;                /* no padding at all                                        */
+    bool zero_init;            /* weights start at 0 (the last layer of a residual branch) */
 } ath_conv;
 ath_tensor ath_conv2d(ath_graph *g, ath_tensor x, const char *name, int c_out, ath_conv how);
 /* On the channels of each position. Weight (c_out, c_in) on disk. */
@@ -73,8 +73,8 @@ ath_tensor ath_slice(ath_graph *g, ath_tensor x, int first, int count);
 /* x * (1 + scale) + shift, scale and shift (1,1,c): AdaGN, AdaLN. */
 ath_tensor ath_scale_shift(ath_graph *g, ath_tensor x, ath_tensor scale, ath_tensor shift);
 
-ath_tensor ath_upsample2(ath_graph *g, ath_tensor x);   /* nearest, (h,w) -> (2h,2w) */
-ath_tensor ath_avg_pool2(ath_graph *g, ath_tensor x);   /* mean of 2x2, (h,w) -> (h/2,w/2); h, w even */
+ath_tensor ath_upsample2(ath_graph *g, ath_tensor x);            /* nearest, (h,w) -> (2h,2w) */
+ath_tensor ath_avg_pool2(ath_graph *g, ath_tensor x);            /* mean of 2x2, (h,w) -> (h/2,w/2); h, w even */
 ath_tensor ath_reshape(ath_graph *g, ath_tensor x, ath_shape s); /* the same numbers in the same order */
 
 /* softmax(q k^T / sqrt(c/heads)) v for each image and head; q, k, v (h,w,c); head j

@@ -18,15 +18,36 @@ typedef struct ath_node {
     int32_t weight, bias; /* indices of parameters, -1 for none */
     const char *name;     /* the layer's, for messages and tables */
     union {               /* what is particular to one op */
-        struct { int kernel, stride, pad_before, pad_after; } conv;
-        struct { int groups; float eps; } norm;
-        struct { int heads; } attention;
-        struct { bool flip; double shift; } timestep;
-        struct { int rows; } label;
-        struct { float rate; int ordinal; } dropout;
-        struct { int index; } scaled;
-        struct { int first; } slice;
-        struct { bool differentiable; } input;
+        struct {
+            int kernel, stride, pad_before, pad_after;
+        } conv;
+        struct {
+            int groups;
+            float eps;
+        } norm;
+        struct {
+            int heads;
+        } attention;
+        struct {
+            bool flip;
+            double shift;
+        } timestep;
+        struct {
+            int rows;
+        } label;
+        struct {
+            float rate;
+            int ordinal;
+        } dropout;
+        struct {
+            int index;
+        } scaled;
+        struct {
+            int first;
+        } slice;
+        struct {
+            bool differentiable;
+        } input;
     } at;
 } ath_node;
 
@@ -36,20 +57,20 @@ typedef struct ath_call {
     const ath_node *node;
     const ath_kernels *k;
     int n;
-    ath_shape xs[ATH_MAX_IN], ys;                /* of one image                             */
-    const float *x[ATH_MAX_IN];                  /* values (n, xs); NULL where there is none */
-    float *y;                                    /* (n, ys)                                  */
-    float *aux;                                  /* kept from forward to vjp                 */
-    const float *w, *b;                          /* parameters, as stored                    */
-    const float *packed_forward, *packed_vjp;    /* as the op packed them, or w              */
-    const float *dy;                             /* (n, ys)                                  */
-    float *dx[ATH_MAX_IN];                       /* NULL when nobody wants it                */
-    bool acc[ATH_MAX_IN];                        /* add to dx[j] rather than write it        */
-    float *dw, *db;                              /* written, not added to; NULL: not wanted  */
-    float *scratch;                              /* scratch_floats(), contents undefined     */
-    bool training;                               /* dropout is on                            */
+    ath_shape xs[ATH_MAX_IN], ys;             /* of one image                             */
+    const float *x[ATH_MAX_IN];               /* values (n, xs); NULL where there is none */
+    float *y;                                 /* (n, ys)                                  */
+    float *aux;                               /* kept from forward to vjp                 */
+    const float *w, *b;                       /* parameters, as stored                    */
+    const float *packed_forward, *packed_vjp; /* as the op packed them, or w              */
+    const float *dy;                          /* (n, ys)                                  */
+    float *dx[ATH_MAX_IN];                    /* NULL when nobody wants it                */
+    bool acc[ATH_MAX_IN];                     /* add to dx[j] rather than write it        */
+    float *dw, *db;                           /* written, not added to; NULL: not wanted  */
+    float *scratch;                           /* scratch_floats(), contents undefined     */
+    bool training;                            /* dropout is on                            */
     ath_rng rng;
-    uint64_t first_image;                        /* image i draws with first_image + i       */
+    uint64_t first_image; /* image i draws with first_image + i       */
 } ath_call;
 
 /* What a vjp reads of the forward's values, so that memory lives as long as it must. */
@@ -60,7 +81,7 @@ struct ath_op {
     void (*forward)(const ath_call *);
     void (*vjp)(const ath_call *); /* dx = J^T dy, dw = ...; NULL: no gradient passes (labels) */
     unsigned vjp_reads;
-    bool in_place;                 /* y may be x[0]'s memory */
+    bool in_place; /* y may be x[0]'s memory */
     /* Sizes for n images; NULL means 0. `vjp` says for which of the two. */
     size_t (*aux_floats)(const ath_node *, int n);
     size_t (*scratch_floats)(const ath_graph *, const ath_node *, const ath_kernels *, int n, bool vjp);

@@ -25,7 +25,7 @@ typedef struct ath_param {
 
 size_t ath_param_total(const ath_graph *g); /* floats */
 int ath_param_count(const ath_graph *g);
-const ath_param *ath_param_at(const ath_graph *g, int i); /* owned by the graph */
+const ath_param *ath_param_at(const ath_graph *g, int i);              /* owned by the graph */
 const ath_param *ath_param_find(const ath_graph *g, const char *name); /* NULL if there is none */
 
 /* DDPM's initialisation (Ho et al. 2020, official code): weights uniform with variance

@@ -14,10 +14,10 @@ static const size_t not_packed = SIZE_MAX;
 
 /* What the plan decided about one operation. */
 typedef struct node_plan {
-    bool reaches_output;              /* its value counts                      */
-    bool needs_grad;                  /* somebody wants what flows through it  */
-    bool has_vjp;                     /* its vjp is scheduled                  */
-    bool acc[ATH_MAX_IN];             /* its vjp adds to dx[j], does not write */
+    bool reaches_output;                                        /* its value counts                      */
+    bool needs_grad;                                            /* somebody wants what flows through it  */
+    bool has_vjp;                                               /* its vjp is scheduled                  */
+    bool acc[ATH_MAX_IN];                                       /* its vjp adds to dx[j], does not write */
     int value, grad, aux, forward_scratch, vjp_scratch, dparam; /* buffers */
     size_t packed_forward, packed_vjp;                          /* offsets */
 } node_plan;
@@ -187,7 +187,8 @@ ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned 
     if (status == ATH_OK) {
         const size_t bytes = (p->arena_floats * sizeof(float) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
         p->arena = aligned_alloc(ARENA_ALIGN, bytes ? bytes : ARENA_ALIGN);
-        if (!p->arena) status = ath_fail(err, ATH_E_MEM, "out of memory: activations of %d images need %zu MiB", n, bytes >> 20);
+        if (!p->arena)
+            status = ath_fail(err, ATH_E_MEM, "out of memory: activations of %d images need %zu MiB", n, bytes >> 20);
     }
     if (status != ATH_OK) {
         ath_plan_destroy(p);
@@ -220,8 +221,7 @@ void ath_plan_pack(const ath_plan *p, const float *params, float *packed, int pa
         const node_plan *np = &p->node[i];
         if (node->weight < 0) continue;
         const float *w = params + ath_param_at(p->g, node->weight)->offset;
-        if (np->packed_forward != not_packed)
-            node->op->pack(p->g, node, p->k, false, w, packed + np->packed_forward);
+        if (np->packed_forward != not_packed) node->op->pack(p->g, node, p->k, false, w, packed + np->packed_forward);
         if (np->packed_vjp != not_packed) node->op->pack(p->g, node, p->k, true, w, packed + np->packed_vjp);
     }
 }

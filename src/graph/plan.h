@@ -70,7 +70,7 @@ void ath_grad_sum_begin(ath_grad_sum *s, float *total);
 void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index);
 
 size_t ath_plan_bytes(const ath_plan *p); /* of the arena */
-const char *ath_plan_isa(void); /* the kernels that plans run on: "ref", "avx2", "avx512" */
+const char *ath_plan_isa(void);           /* the kernels that plans run on: "ref", "avx2", "avx512" */
 /* Multiply-adds times two of one image's forward: convolutions, linear layers, attention. */
 double ath_graph_flops(const ath_graph *g);
 /* Fills the arena with NaN: a test that passes afterwards reads nothing that was not written. */

@@ -10,12 +10,12 @@
 #include "base/status.h"
 
 typedef struct ath_dataset {
-    int n, h, w, c;       /* c = 1 or 3                                             */
-    int n_class;          /* 0 when there are no labels                             */
-    uint8_t *pixel;       /* (n,h,w,c), owned                                       */
-    int32_t *label;       /* (n), owned; NULL when there are none                   */
-    char **class_name;    /* (n_class), owned; "0", "1", ... for IDX                */
-    char *format;         /* "IDX", "folder of PNG", owned                          */
+    int n, h, w, c;    /* c = 1 or 3                                             */
+    int n_class;       /* 0 when there are no labels                             */
+    uint8_t *pixel;    /* (n,h,w,c), owned                                       */
+    int32_t *label;    /* (n), owned; NULL when there are none                   */
+    char **class_name; /* (n_class), owned; "0", "1", ... for IDX                */
+    char *format;      /* "IDX", "folder of PNG", owned                          */
 } ath_dataset;
 
 typedef struct ath_dataset_options {

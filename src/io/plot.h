@@ -9,7 +9,7 @@ typedef struct ath_curve {
     const char *label;
     const double *x, *y; /* n points; a point that is not finite breaks the line */
     int n;
-    bool faint;          /* drawn lighter and thinner, for raw values behind a smoothed curve,
+    bool faint; /* drawn lighter and thinner, for raw values behind a smoothed curve,
                           * in the colour of the next curve that is not faint */
 } ath_curve;
 
@@ -18,7 +18,7 @@ typedef struct ath_plot {
     bool log_x, log_y;                     /* points that are not positive are left out */
     const ath_curve *curve;
     int n_curve;
-    int width, height;                     /* pixels, 160x120 to 8192x8192; 0 means 900 x 540 */
+    int width, height; /* pixels, 160x120 to 8192x8192; 0 means 900 x 540 */
 } ath_plot;
 
 ath_status ath_plot_save(const char *path, const ath_plot *plot, ath_err *err);

@@ -38,7 +38,8 @@ ath_status ath_model_denoiser_init(ath_model_denoiser *d, ath_err *err) {
     const size_t n = (size_t)d->n, len = n * image_len(m);
     d->x = d->f = d->t = d->null_label = NULL;
     if (d->guidance != 1 && (!m->classes || m->null_class < 0))
-        return ath_fail(err, ATH_E_ARG, "guidance %g: this model has no null class; train it with --class-conditional --label-dropout",
+        return ath_fail(err, ATH_E_ARG,
+                        "guidance %g: this model has no null class; train it with --class-conditional --label-dropout",
                         d->guidance);
     d->x = malloc(len * sizeof *d->x);
     d->f = malloc(2 * len * sizeof *d->f); /* with and without the label */

@@ -5,24 +5,25 @@
 
 typedef struct ath_generate_job {
     const ath_sampler *sampler;
-    const void *sampler_config;   /* its options, checked                                          */
-    const ath_level *level;       /* n_steps + 1, from ath_levels                                  */
+    const void *sampler_config; /* its options, checked                                          */
+    const ath_level *level;     /* n_steps + 1, from ath_levels                                  */
     int n_steps;
-    int count;                    /* images                                                        */
-    ath_rng rng;                  /* image k's noise depends on the seed and k alone               */
-    int label;                    /* of every image; -1: the classes in turn                       */
-    double guidance;              /* 1: none                                                       */
+    int count;       /* images                                                        */
+    ath_rng rng;     /* image k's noise depends on the seed and k alone               */
+    int label;       /* of every image; -1: the classes in turn                       */
+    double guidance; /* 1: none                                                       */
     bool clip;
-    const float *skip_scales;     /* (skips) or NULL                                               */
-    const double *start;          /* (count, image) starting states in place of drawn ones, or NULL */
-    bool start_is_state;          /* start is x at the first level as it is; else unit noise       */
-    const double *noise;          /* (n_noise, count, image) in place of the sampler's own, or NULL */
+    const float *skip_scales; /* (skips) or NULL                                               */
+    const double *start;      /* (count, image) starting states in place of drawn ones, or NULL */
+    bool start_is_state;      /* start is x at the first level as it is; else unit noise       */
+    const double *noise;      /* (n_noise, count, image) in place of the sampler's own, or NULL */
     int n_noise;
     /* After each step of each chunk of images, NULL for none: `done` of `total` steps; x and x0
      * (n, image) of images first .. first + n - 1 at level[step + 1]. Other than ATH_OK ends the run. */
-    ath_status (*on_step)(void *user, int done, int total, int first, int n, int step, const double *x, const double *x0);
+    ath_status (*on_step)(void *user, int done, int total, int first, int n, int step, const double *x,
+                          const double *x0);
     void *user;
-    int nfe;                      /* out: evaluations an image, guidance's second one not counted  */
+    int nfe; /* out: evaluations an image, guidance's second one not counted  */
 } ath_generate_job;
 
 /* out: (count, image) float NHWC. Images are made in chunks of up to 256, which bounds memory

@@ -62,13 +62,20 @@ static json_t *value_to_json(const ath_option *o, const void *config) {
     const void *field = (const char *)config + o->offset;
     if (is_null(o, field)) return json_null();
     switch (o->type) {
-    case ATH_OPT_INT: return json_integer(*(const int *)field);
-    case ATH_OPT_INT64: return json_integer(*(const int64_t *)field);
-    case ATH_OPT_FLOAT: return json_real(*(const double *)field);
-    case ATH_OPT_BOOL: return json_boolean(*(const bool *)field);
-    case ATH_OPT_TEXT: return json_string(field);
-    case ATH_OPT_WORDS: return words_to_json(field);
-    case ATH_OPT_INTS: return ints_to_json(field);
+    case ATH_OPT_INT:
+        return json_integer(*(const int *)field);
+    case ATH_OPT_INT64:
+        return json_integer(*(const int64_t *)field);
+    case ATH_OPT_FLOAT:
+        return json_real(*(const double *)field);
+    case ATH_OPT_BOOL:
+        return json_boolean(*(const bool *)field);
+    case ATH_OPT_TEXT:
+        return json_string(field);
+    case ATH_OPT_WORDS:
+        return words_to_json(field);
+    case ATH_OPT_INTS:
+        return ints_to_json(field);
     }
     return NULL;
 }

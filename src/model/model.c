@@ -226,7 +226,8 @@ static ath_status read_scheduler(ath_schedule *s, ath_prediction *prediction, co
     const json_int_t given = json_is_integer(steps) ? json_integer_value(steps) : 1000;
     const int timesteps = given < 0 || given > 1 << 30 ? -1 : (int)given; /* refused below */
     *prediction = ATH_EPSILON;
-    if (target && ath_prediction_parse(target, prediction, err) != ATH_OK) return ath_fail_within(err, ATH_E_FORMAT, "%s: prediction_type", path);
+    if (target && ath_prediction_parse(target, prediction, err) != ATH_OK)
+        return ath_fail_within(err, ATH_E_FORMAT, "%s: prediction_type", path);
     if (json_is_true(json_object_get(o, "rescale_betas_zero_snr")))
         return ath_fail(err, ATH_E_FORMAT, "%s: rescale_betas_zero_snr is true, which is not supported", path);
     const ath_schedule_kind *kind = ours ? ath_schedule_kind_find(ours) : NULL;
@@ -262,7 +263,8 @@ static ath_status read_null_class(ath_model *m, const json_t *o, const char *pat
     if (!row || json_is_null(row)) return ATH_OK;
     const json_int_t k = json_is_integer(row) ? json_integer_value(row) : -1;
     if (k < 1 || k >= m->classes)
-        return ath_fail(err, ATH_E_FORMAT, "%s: _athanor_null_class: expected a row from 1 to %d of the %d class embeddings", path,
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: _athanor_null_class: expected a row from 1 to %d of the %d class embeddings", path,
                         m->classes - 1, m->classes);
     m->null_class = (int)k;
     return ATH_OK;
@@ -311,11 +313,13 @@ ath_status ath_model_open(ath_model **out, const char *path, ath_err *err) {
     char *index = ath_path_join(path, "unet/config.json"), *bare = ath_path_join(path, "config.json");
     char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler/scheduler_config.json");
     char *weights = NULL;
-    ath_status status = index && bare && unet && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    ath_status status =
+        index && bare && unet && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     if (status == ATH_OK) {
         const bool pipeline = ath_path_exists(index);
         if (!pipeline && !ath_path_exists(bare))
-            status = ath_fail(err, ATH_E_FORMAT, "%s: is not a model: expected unet/config.json or config.json in it", path);
+            status =
+                ath_fail(err, ATH_E_FORMAT, "%s: is not a model: expected unet/config.json or config.json in it", path);
         else if (!(weights = ath_path_join(pipeline ? unet : path, weights_name)))
             status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
         else

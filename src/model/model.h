@@ -15,17 +15,17 @@
 
 typedef struct ath_model {
     const ath_net *net;
-    void *config;              /* net->config_size bytes, owned        */
-    ath_graph *graph;          /* owned                                */
+    void *config;                                /* net->config_size bytes, owned        */
+    ath_graph *graph;                            /* owned                                */
     ath_tensor x, t, label, skip_scales, output; /* label, skip_scales: {0} where there is none */
     ath_shape image;
-    int classes;               /* rows of the label table; 0: unconditional               */
-    int null_class;            /* the row that means "no class", -1 when there is none    */
-    int skips;                 /* skip connections with a scale                           */
-    ath_schedule schedule;     /* owned                                */
+    int classes;           /* rows of the label table; 0: unconditional               */
+    int null_class;        /* the row that means "no class", -1 when there is none    */
+    int skips;             /* skip connections with a scale                           */
+    ath_schedule schedule; /* owned                                */
     ath_prediction prediction;
     size_t n_params;
-    float *params;             /* (n_params), owned; the weights that are sampled from    */
+    float *params; /* (n_params), owned; the weights that are sampled from    */
 } ath_model;
 
 /* Builds the network of `config` (copied) without weights: params is allocated and zero.

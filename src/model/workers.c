@@ -14,11 +14,12 @@ struct ath_workers {
 
 int ath_micro_batch(const ath_graph *g) {
     ath_plan *plan;
-    if (ath_plan_compile(&plan, g, 1, ATH_GRAD_PARAMS, NULL) != ATH_OK) return 0;
+    if (ath_plan_compile(&plan, g, 1, ATH_GRAD_PARAMS, NULL) != ATH_OK)
+        return 1; /* ath_workers_create will say what is wrong */
     const size_t bytes = ath_plan_bytes(plan);
     ath_plan_destroy(plan);
     int n = 8;
-    while (n > 1 && (size_t)n * bytes > (size_t)32 << 20) n /= 2;
+    while (n > 1 && (size_t)n * bytes > (size_t)48 << 20) n /= 2;
     return n;
 }
 

@@ -9,7 +9,7 @@
 typedef struct ath_workers ath_workers;
 
 /* Images a micro-batch, from the network alone, so that results do not depend on the machine: the largest power of
- * two up to 8 whose activations for training stay below 32 MiB, at least 1. 0 when the network does not compile. */
+ * two up to 8 whose activations for training stay below 48 MiB, at least 1 (also when it does not compile). */
 int ath_micro_batch(const ath_graph *g);
 
 /* `threads` 0 means all cores this process may use. micro_batch is 1 to 256; `want` as in plan.h. The model is borrowed. */
@@ -18,7 +18,7 @@ ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads
 void ath_workers_destroy(ath_workers *w); /* accepts NULL */
 int ath_workers_threads(const ath_workers *w);
 int ath_workers_micro_batch(const ath_workers *w); /* at most 256 */
-size_t ath_workers_bytes(const ath_workers *w); /* of all arenas and packed weights */
+size_t ath_workers_bytes(const ath_workers *w);    /* of all arenas and packed weights */
 
 const char *ath_workers_isa(void); /* "ref", "avx2", "avx512": the kernels in use */
 

@@ -39,7 +39,8 @@ static ath_status remember_line(ath_log *l, const char *line, int64_t last_step,
     int64_t step, images;
     double loss, loss_ema;
     *kept = sscanf(line, "%" SCNd64 ",%" SCNd64 ",%lf,%lf", &step, &images, &loss, &loss_ema) == 4 && step <= last_step;
-    if (*kept && !remember(l, (double)step, loss, loss_ema)) return ath_fail(err, ATH_E_MEM, "%s: out of memory", l->path);
+    if (*kept && !remember(l, (double)step, loss, loss_ema))
+        return ath_fail(err, ATH_E_MEM, "%s: out of memory", l->path);
     return ATH_OK;
 }
 

@@ -59,8 +59,12 @@ ath_status ath_train_state_save(const ath_train_state *s, const ath_model *m, co
         snprintf(skipped, sizeof skipped, "%" PRId64, s->skipped);
         snprintf(loss_ema, sizeof loss_ema, "%.17g", s->loss_ema);
         snprintf(seconds, sizeof seconds, "%.17g", s->seconds);
-        const ath_meta meta[] = {{"format", "pt"},       {"step", step},         {"updates", updates},
-                                 {"skipped", skipped},   {"loss_ema", loss_ema}, {"seconds", seconds},
+        const ath_meta meta[] = {{"format", "pt"},
+                                 {"step", step},
+                                 {"updates", updates},
+                                 {"skipped", skipped},
+                                 {"loss_ema", loss_ema},
+                                 {"seconds", seconds},
                                  {"rng", "philox4x32-10, a function of seed and step"}};
         status = ath_safetensors_save(path, array, PARTS * n, meta, sizeof meta / sizeof *meta, err);
     }
@@ -70,14 +74,16 @@ ath_status ath_train_state_save(const ath_train_state *s, const ath_model *m, co
     return status;
 }
 
-static ath_status load_count(const ath_safetensors *file, const char *key, int64_t *out, const char *path, ath_err *err) {
+static ath_status load_count(const ath_safetensors *file, const char *key, int64_t *out, const char *path,
+                             ath_err *err) {
     const char *text = ath_safetensors_meta(file, key);
     if (!text || !ath_parse_int64(text, out) || *out < 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: metadata \"%s\" is missing or not a count", path, key);
     return ATH_OK;
 }
 
-static ath_status load_number(const ath_safetensors *file, const char *key, double *out, const char *path, ath_err *err) {
+static ath_status load_number(const ath_safetensors *file, const char *key, double *out, const char *path,
+                              ath_err *err) {
     const char *text = ath_safetensors_meta(file, key);
     if (!text || !ath_parse_double(text, out))
         return ath_fail(err, ATH_E_FORMAT, "%s: metadata \"%s\" is missing or not a number", path, key);
@@ -92,7 +98,8 @@ static ath_status load_tensor(const ath_safetensors *file, const ath_param *p, i
     bool same = a && a->dtype == ATH_F32 && a->n_dim == p->n_dim;
     for (int k = 0; same && k < p->n_dim; k++) same = a->dim[k] == p->dim[k];
     if (!same)
-        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing or of another shape than this network's", path, name);
+        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing or of another shape than this network's", path,
+                        name);
     ath_array_to_f32(a, disk);
     ath_param_from_disk(p, disk, to + p->offset);
     return ATH_OK;

@@ -30,9 +30,9 @@ typedef struct trainer {
     float *grad;
     ath_log *log;
     ath_progress now;
-    int64_t total_steps; /* 0: minutes decide */
-    int bad_steps;       /* in a row */
-    double pace;         /* seconds a step, a moving average */
+    int64_t total_steps;                          /* 0: minutes decide */
+    int bad_steps;                                /* in a row */
+    double pace;                                  /* seconds a step, a moving average */
     double last_save, last_preview, preview_cost; /* by the clock */
     int64_t saved_step;
 } trainer;
@@ -51,8 +51,10 @@ static ath_status make_model(trainer *t, ath_err *err) {
     ath_prediction prediction;
     if (!net) return ath_fail(err, ATH_E_ARG, "net: \"%s\" is not known, see `athanor list nets`", o->net);
     if (!ath_sampler_find(o->sample_sampler)) /* not hours later, at the first preview */
-        return ath_fail(err, ATH_E_ARG, "sample-sampler: \"%s\" is not known, see `athanor list samplers`", o->sample_sampler);
-    if (!kind) return ath_fail(err, ATH_E_ARG, "schedule: \"%s\" is not known, see `athanor list schedules`", o->schedule);
+        return ath_fail(err, ATH_E_ARG, "sample-sampler: \"%s\" is not known, see `athanor list samplers`",
+                        o->sample_sampler);
+    if (!kind)
+        return ath_fail(err, ATH_E_ARG, "schedule: \"%s\" is not known, see `athanor list schedules`", o->schedule);
     ATH_TRY(ath_prediction_parse(o->objective, &prediction, err));
     if (d->h != d->w)
         return ath_fail(err, ATH_E_ARG, "data: images of %dx%d are not square; use --image-size", d->w, d->h);
@@ -98,7 +100,8 @@ static ath_status load_or_init(trainer *t, ath_err *err) {
     char *path = in_run(t, "training_state.safetensors"), *index = in_run(t, "model_index.json");
     ath_status status = path && index ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK && ath_path_exists(path) && !t->o.resume)
-        status = ath_fail(err, ATH_E_ARG, "%s: holds a run already; go on with --resume, or choose another --out", t->o.out);
+        status =
+            ath_fail(err, ATH_E_ARG, "%s: holds a run already; go on with --resume, or choose another --out", t->o.out);
     else if (status == ATH_OK && ath_path_exists(path))
         status = ath_train_state_load(&t->state, t->model, path, err);
     else if (status == ATH_OK && ath_path_exists(index))
@@ -182,14 +185,17 @@ static void describe(const trainer *t) {
     const ath_dataset *d = t->data;
     char text[2 * ATH_TEXT_LEN + 800];
     snprintf(text, sizeof text,
-             "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s schedule, %s, batch %d in micro-batches of %d on %d threads, %.0f MiB of work memory",
-             d->n, d->w, d->h, d->c, d->format, o->preset, o->net, t->model->n_params, o->schedule, o->objective, o->batch,
-             o->micro_batch, ath_workers_threads(t->workers), (double)ath_workers_bytes(t->workers) / 1048576);
+             "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s schedule, %s, batch %d in micro-batches of %d "
+             "on %d threads, %.0f MiB of work memory",
+             d->n, d->w, d->h, d->c, d->format, o->preset, o->net, t->model->n_params, o->schedule, o->objective,
+             o->batch, o->micro_batch, ath_workers_threads(t->workers),
+             (double)ath_workers_bytes(t->workers) / 1048576);
     t->hooks->on_start(t->hooks->user, text);
     if (t->state.step) {
         snprintf(text, sizeof text, "resuming at step %" PRId64, t->state.step);
         note(t, text);
-    }
+    } else if (o->resume)
+        note(t, "nothing to resume yet: starting at step 0");
 }
 
 /* ---- saving ---- */
@@ -254,7 +260,8 @@ static ath_status preview(trainer *t, ath_err *err) {
     }
     if (status == ATH_OK) {
         const int cols = (int)ceil(sqrt(o->sample_count)), rows = (o->sample_count + cols - 1) / cols;
-        status = ath_grid_save(path, images, o->sample_count, m->image.h, m->image.w, m->image.c, cols, rows, NULL, 0, err);
+        status =
+            ath_grid_save(path, images, o->sample_count, m->image.h, m->image.w, m->image.c, cols, rows, NULL, 0, err);
         if (status == ATH_OK) note(t, path);
     }
     ath_workers_destroy(workers);
@@ -287,7 +294,8 @@ static double learning_rate(const trainer *t) {
     double rate = o->lr;
     if (t->state.step < o->warmup) rate *= (double)(t->state.step + 1) / (double)o->warmup;
     if (strcmp(o->lr_schedule, "cosine") == 0) {
-        double gone = t->total_steps ? (double)t->state.step / (double)t->total_steps : t->now.seconds / (60 * o->minutes);
+        double gone =
+            t->total_steps ? (double)t->state.step / (double)t->total_steps : t->now.seconds / (60 * o->minutes);
         if (gone > 1) gone = 1;
         rate *= 0.5 * (1 + cos(3.14159265358979323846 * gone));
     }
@@ -322,7 +330,8 @@ static ath_status step(trainer *t, ath_err *err) {
     } else {
         t->state.skipped++;
         char text[128];
-        snprintf(text, sizeof text, "step %" PRId64 " skipped: loss %g, gradient norm %g", t->state.step + 1, loss, norm);
+        snprintf(text, sizeof text, "step %" PRId64 " skipped: loss %g, gradient norm %g", t->state.step + 1, loss,
+                 norm);
         note(t, text);
     }
     t->bad_steps = good ? 0 : t->bad_steps + 1;
@@ -344,7 +353,9 @@ static ath_status step(trainer *t, ath_err *err) {
     ATH_TRY(ath_log_add(t->log, p, err));
     if (t->hooks && t->hooks->on_step) t->hooks->on_step(t->hooks->user, p);
     if (t->bad_steps == MAX_BAD_STEPS)
-        return ath_fail(err, ATH_E_FORMAT, "%s: loss or gradient was not finite %d steps in a row; the checkpoint of step %" PRId64 " stands: try a lower --lr",
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: loss or gradient was not finite %d steps in a row; the checkpoint of step %" PRId64
+                        " stands: try a lower --lr",
                         o->out, MAX_BAD_STEPS, t->saved_step);
     return ATH_OK;
 }
@@ -354,7 +365,8 @@ static ath_status step(trainer *t, ath_err *err) {
 static ath_status catch_up(trainer *t, ath_err *err) {
     const ath_train_options *o = &t->o;
     ATH_TRY(save_followers(t, err));
-    if (o->sample_count == 0 || !(finished(t) || (o->sample_every && t->state.step % o->sample_every == 0))) return ATH_OK;
+    if (o->sample_count == 0 || !(finished(t) || (o->sample_every && t->state.step % o->sample_every == 0)))
+        return ATH_OK;
     char *path = preview_path(t);
     if (!path) return out_of_memory(t, err);
     const bool there = ath_path_exists(path);

@@ -8,8 +8,8 @@
 
 /* Where a run stands, told after each step. */
 typedef struct ath_progress {
-    int64_t step, steps;          /* done, and in all; steps is 0 when minutes decide           */
-    int64_t images;               /* seen since the run began                                   */
+    int64_t step, steps; /* done, and in all; steps is 0 when minutes decide           */
+    int64_t images;      /* seen since the run began                                   */
     double loss, loss_ema, grad_norm, lr;
     double images_per_second;     /* over the last seconds, checkpoints and previews left out   */
     double seconds, seconds_left; /* of training since the run began, and expected until its end */

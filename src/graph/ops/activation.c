@@ -3,9 +3,7 @@
 #include <math.h>
 #include "graph/op.h"
 
-static void silu_forward(const ath_call *c) {
-    c->k->silu_forward((size_t)c->n * ath_shape_len(c->ys), c->x[0], c->y);
-}
+static void silu_forward(const ath_call *c) { c->k->silu_forward((size_t)c->n * ath_shape_len(c->ys), c->x[0], c->y); }
 
 static void silu_vjp(const ath_call *c) {
     c->k->silu_vjp((size_t)c->n * ath_shape_len(c->ys), c->x[0], c->dy, c->dx[0], c->acc[0]);

@@ -2,9 +2,7 @@
 #include "graph/op.h"
 #include "graph/ops/elementwise.h"
 
-static void add_forward(const ath_call *c) {
-    c->k->add((size_t)c->n * ath_shape_len(c->ys), c->x[0], c->x[1], c->y);
-}
+static void add_forward(const ath_call *c) { c->k->add((size_t)c->n * ath_shape_len(c->ys), c->x[0], c->x[1], c->y); }
 
 static void add_vjp(const ath_call *c) {
     const size_t len = (size_t)c->n * ath_shape_len(c->ys);
@@ -41,8 +39,7 @@ static void add_scaled_vjp(const ath_call *c) {
     const size_t len = ath_shape_len(c->ys), scales = (size_t)c->xs[2].c, index = (size_t)c->node->at.scaled.index;
     if (c->dx[0]) ath_scaled_copy((size_t)c->n * len, 1, c->dy, c->dx[0], c->acc[0]);
     for (size_t i = 0; i < (size_t)c->n; i++) {
-        if (c->dx[1])
-            ath_scaled_copy(len, c->x[2][i * scales + index], c->dy + i * len, c->dx[1] + i * len, c->acc[1]);
+        if (c->dx[1]) ath_scaled_copy(len, c->x[2][i * scales + index], c->dy + i * len, c->dx[1] + i * len, c->acc[1]);
         if (!c->dx[2]) continue;
         if (!c->acc[2]) memset(c->dx[2] + i * scales, 0, scales * sizeof(float));
         c->dx[2][i * scales + index] += (float)ath_dot(len, c->x[1] + i * len, c->dy + i * len);

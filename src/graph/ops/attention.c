@@ -44,12 +44,9 @@ static void vjp(const ath_call *c) {
             probabilities(c, s, q, k, p);
             ath_gemm(false, true, t, t, s.d, 1, dy, s.c, v, s.c, 0, dp, t);
             c->k->softmax_vjp(t, t, s.scale, p, dp, dp);
-            if (c->dx[0])
-                ath_gemm(false, false, t, s.d, t, 1, dp, t, k, s.c, c->acc[0] ? 1 : 0, c->dx[0] + at, s.c);
-            if (c->dx[1])
-                ath_gemm(true, false, t, s.d, t, 1, dp, t, q, s.c, c->acc[1] ? 1 : 0, c->dx[1] + at, s.c);
-            if (c->dx[2])
-                ath_gemm(true, false, t, s.d, t, 1, p, t, dy, s.c, c->acc[2] ? 1 : 0, c->dx[2] + at, s.c);
+            if (c->dx[0]) ath_gemm(false, false, t, s.d, t, 1, dp, t, k, s.c, c->acc[0] ? 1 : 0, c->dx[0] + at, s.c);
+            if (c->dx[1]) ath_gemm(true, false, t, s.d, t, 1, dp, t, q, s.c, c->acc[1] ? 1 : 0, c->dx[1] + at, s.c);
+            if (c->dx[2]) ath_gemm(true, false, t, s.d, t, 1, p, t, dy, s.c, c->acc[2] ? 1 : 0, c->dx[2] + at, s.c);
         }
 }
 

@@ -41,8 +41,7 @@ static void concat_vjp(const ath_call *c) {
 static void slice_forward(const ath_call *c) {
     const size_t positions = (size_t)c->n * (size_t)c->ys.h * (size_t)c->ys.w;
     const size_t from = (size_t)c->xs[0].c, count = (size_t)c->ys.c, first = (size_t)c->node->at.slice.first;
-    for (size_t p = 0; p < positions; p++)
-        memcpy(c->y + p * count, c->x[0] + p * from + first, count * sizeof(float));
+    for (size_t p = 0; p < positions; p++) memcpy(c->y + p * count, c->x[0] + p * from + first, count * sizeof(float));
 }
 
 static void slice_vjp(const ath_call *c) {

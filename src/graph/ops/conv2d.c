@@ -35,7 +35,8 @@ static size_t scratch_floats(const ath_graph *g, const ath_node *node, const ath
     size_t most = 0;
     for (int i = 1; i <= n; i++) {
         const ath_conv_shape s = shape_in(g, node, i);
-        for (int pass = in_vjp ? ATH_CONV_INPUT_GRAD : ATH_CONV_FORWARD; pass <= (in_vjp ? ATH_CONV_WEIGHT_GRAD : ATH_CONV_FORWARD); pass++) {
+        for (int pass = in_vjp ? ATH_CONV_INPUT_GRAD : ATH_CONV_FORWARD;
+             pass <= (in_vjp ? ATH_CONV_WEIGHT_GRAD : ATH_CONV_FORWARD); pass++) {
             const size_t floats = k->conv_scratch_floats(&s, (ath_conv_pass)pass);
             if (floats > most) most = floats;
         }

@@ -17,7 +17,8 @@ static void timestep_forward(const ath_call *c) {
     for (int n = 0; n < c->n; n++) {
         float *y = c->y + (size_t)n * (size_t)c->ys.c;
         if (c->ys.c % 2) y[c->ys.c - 1] = 0;
-        float *sines = y + (c->node->at.timestep.flip ? half : 0), *cosines = y + (c->node->at.timestep.flip ? 0 : half);
+        float *sines = y + (c->node->at.timestep.flip ? half : 0),
+              *cosines = y + (c->node->at.timestep.flip ? 0 : half);
         for (int i = 0; i < half; i++) {
             const float angle = c->x[0][n] * frequency(c->node, i);
             sines[i] = sinf(angle);
@@ -30,7 +31,8 @@ static void timestep_vjp(const ath_call *c) {
     const int half = c->ys.c / 2;
     for (int n = 0; n < c->n; n++) {
         const float *dy = c->dy + (size_t)n * (size_t)c->ys.c;
-        const float *dsin = dy + (c->node->at.timestep.flip ? half : 0), *dcos = dy + (c->node->at.timestep.flip ? 0 : half);
+        const float *dsin = dy + (c->node->at.timestep.flip ? half : 0),
+                    *dcos = dy + (c->node->at.timestep.flip ? 0 : half);
         double sum = 0;
         for (int i = 0; i < half; i++) {
             const double f = (double)frequency(c->node, i), angle = (double)c->x[0][n] * f;

@@ -9,8 +9,7 @@ static void spread(int n, ath_shape small, float factor, const float *x, float *
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < w; i++)
             for (size_t k = 0; k < 4; k++)
-                ath_scaled_copy(c, factor, x + (r * w + i) * c,
-                                y + ((2 * r + k / 2) * 2 * w + 2 * i + k % 2) * c, acc);
+                ath_scaled_copy(c, factor, x + (r * w + i) * c, y + ((2 * r + k / 2) * 2 * w + 2 * i + k % 2) * c, acc);
 }
 
 /* small (n,h,w,c) = factor * the sum of four values of big (n,2h,2w,c); or += */
@@ -45,7 +44,8 @@ static const ath_tensor none = {0};
 ath_tensor ath_upsample2(ath_graph *g, ath_tensor x) {
     if (!x.id) return none;
     const ath_shape s = ath_shape_of(g, x);
-    return ath_node_tensor(g, ath_node_add(g, &upsample2, "upsample2", (ath_shape){2 * s.h, 2 * s.w, s.c}, x, none, none));
+    return ath_node_tensor(g,
+                           ath_node_add(g, &upsample2, "upsample2", (ath_shape){2 * s.h, 2 * s.w, s.c}, x, none, none));
 }
 
 ath_tensor ath_avg_pool2(ath_graph *g, ath_tensor x) {
@@ -55,7 +55,8 @@ ath_tensor ath_avg_pool2(ath_graph *g, ath_tensor x) {
         ath_graph_fail(g, "avg_pool2: an image of %dx%d cannot be halved", s.h, s.w);
         return none;
     }
-    return ath_node_tensor(g, ath_node_add(g, &avg_pool2, "avg_pool2", (ath_shape){s.h / 2, s.w / 2, s.c}, x, none, none));
+    return ath_node_tensor(g,
+                           ath_node_add(g, &avg_pool2, "avg_pool2", (ath_shape){s.h / 2, s.w / 2, s.c}, x, none, none));
 }
 
 ath_tensor ath_reshape(ath_graph *g, ath_tensor x, ath_shape s) {

@@ -34,11 +34,8 @@ static void vjp(const ath_call *c) {
     }
 }
 
-static const ath_op scale_shift = {.name = "scale_shift",
-                                   .forward = forward,
-                                   .vjp = vjp,
-                                   .vjp_reads = ATH_READS_X0 | ATH_READS_X1,
-                                   .in_place = true};
+static const ath_op scale_shift = {
+    .name = "scale_shift", .forward = forward, .vjp = vjp, .vjp_reads = ATH_READS_X0 | ATH_READS_X1, .in_place = true};
 
 ath_tensor ath_scale_shift(ath_graph *g, ath_tensor x, ath_tensor scale, ath_tensor shift) {
     if (!x.id || !scale.id || !shift.id) return (ath_tensor){0};
