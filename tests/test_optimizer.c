@@ -29,8 +29,21 @@ static void free_arrays(arrays a) {
 }
 static ath_weights weights_of(arrays a) { return (ath_weights){a.w, a.ema, a.m, a.v, a.grad}; }
 
+static ath_err err;
+
+static double norm_of(const ath_graph *g, const float *grad, int threads) {
+    ath_pool *pool;
+    CHECK_OK(ath_pool_create(&pool, threads, &err));
+    const double norm = ath_grad_norm(pool, ath_param_total(g), grad);
+    ath_pool_destroy(pool);
+    return norm;
+}
+
 static void step(const ath_graph *g, const ath_adamw *o, uint64_t t, arrays a, int threads) {
-    ath_adamw_step(g, o, t, ath_grad_norm(g, a.grad, threads), weights_of(a), threads);
+    ath_pool *pool;
+    CHECK_OK(ath_pool_create(&pool, threads, &err));
+    ath_adamw_step(pool, g, o, t, ath_grad_norm(pool, ath_param_total(g), a.grad), weights_of(a));
+    ath_pool_destroy(pool);
 }
 
 static const ath_param *param(const ath_graph *g, const char *name) {
@@ -243,7 +256,7 @@ static void the_norm_is_the_euclidean_one(void **state) {
         ath_rng_normal((ath_rng){4}, ATH_S_TEST, i, a.grad, a.n);
         long double sum = 0;
         for (size_t j = 0; j < a.n; j++) sum += (long double)a.grad[j] * (long double)a.grad[j];
-        const double expected = sqrt((double)sum), got = ath_grad_norm(g, a.grad, 2);
+        const double expected = sqrt((double)sum), got = norm_of(g, a.grad, 2);
         CHECK(fabs(got - expected) <= 1e-14 * (double)a.n * expected && fabs(got - expected) < 1e-11 * expected,
               "%zu numbers: norm %.17g, expected %.17g (seed 4)", a.n, got, expected);
         free_arrays(a);
@@ -257,7 +270,7 @@ static void a_long_gradient_is_scaled_to_the_clip_norm_and_a_short_one_is_not(vo
     ath_graph *g = every_kind_of_parameter();
     arrays a = make_arrays(g), b = make_arrays(g);
     fill(g, 6, a);
-    const double norm = ath_grad_norm(g, a.grad, 1);
+    const double norm = norm_of(g, a.grad, 1);
     static const double fraction[] = {0.01, 0.5, 0.999, 1, 1.001, 100, 0};
     for (int i = 0; i < 7; i++) {
         fill(g, 6, a);
@@ -265,7 +278,7 @@ static void a_long_gradient_is_scaled_to_the_clip_norm_and_a_short_one_is_not(vo
         ath_adamw o = {.lr = 1e-3, .beta2 = 0, .eps = 1e-8, .clip_norm = fraction[i] * norm};
         step(g, &o, 1, a, 1);
         const bool clipped = fraction[i] > 0 && fraction[i] < 1;
-        const double expected = clipped ? fraction[i] * norm : norm, got = ath_grad_norm(g, a.m, 1);
+        const double expected = clipped ? fraction[i] * norm : norm, got = norm_of(g, a.m, 1);
         CHECK(fabs(got - expected) < 1e-6 * expected,
               "clipped at %g of its norm %g, a gradient has norm %g, expected %g (seed 6)", fraction[i], norm, got,
               expected);
@@ -291,12 +304,12 @@ static void norm_and_update_are_the_same_bits_for_any_number_of_threads(void **s
         .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip_norm = 1, .ema_decay = 0.99};
     arrays one = make_arrays(g), many = make_arrays(g);
     fill(g, 8, one);
-    const double norm = ath_grad_norm(g, one.grad, 1);
+    const double norm = norm_of(g, one.grad, 1);
     for (uint64_t t = 1; t <= 3; t++) step(g, &o, t, one, 1);
     static const int threads[] = {1, 2, 3, 5};
     for (int i = 0; i < 4; i++) {
         fill(g, 8, many);
-        const double got = ath_grad_norm(g, many.grad, threads[i]);
+        const double got = norm_of(g, many.grad, threads[i]);
         CHECK(got == norm, "norm with %d threads %a, with one %a (seed 8)", threads[i], got, norm);
         for (uint64_t t = 1; t <= 3; t++) step(g, &o, t, many, threads[i]);
         const size_t bytes = one.n * sizeof(float);
@@ -320,9 +333,12 @@ static void every_number_is_updated_by_the_formula(void **state) {
     fill(g, 9, a);
     fill(g, 9, b);
     const uint64_t t = 5;
-    const double norm = ath_grad_norm(g, a.grad, 1), scale = norm > o.clip_norm ? o.clip_norm / norm : 1;
+    const double norm = norm_of(g, a.grad, 1), scale = norm > o.clip_norm ? o.clip_norm / norm : 1;
     CHECK(scale < 1, "the gradient is meant to be clipped, its norm is %g", norm);
-    ath_adamw_step(g, &o, t, norm, weights_of(a), 2);
+    ath_pool *pool;
+    CHECK_OK(ath_pool_create(&pool, 2, &err));
+    ath_adamw_step(pool, g, &o, t, norm, weights_of(a));
+    ath_pool_destroy(pool);
     for (int i = 0; i < ath_param_count(g); i++) {
         const ath_param *p = ath_param_at(g, i);
         for (size_t j = p->offset; j < p->offset + p->len; j++) {

@@ -130,12 +130,12 @@ typedef struct training {
 static void training_step(void *self) {
     training *t = self;
     const ath_adamw adamw = {.lr = 1e-6, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip_norm = 1, .ema_decay = 0.999};
-    const int threads = ath_workers_threads(t->workers);
+    ath_pool *pool = ath_workers_pool(t->workers);
     ath_workers_use(t->workers, t->state.w);
     ath_batch_gradient(t->batch, t->step++, t->grad);
-    const double norm = ath_grad_norm(t->m->graph, t->grad, threads);
-    ath_adamw_step(t->m->graph, &adamw, t->step, norm,
-                   (ath_weights){t->state.w, t->state.ema, t->state.m, t->state.v, t->grad}, threads);
+    const double norm = ath_grad_norm(pool, t->m->n_params, t->grad);
+    ath_adamw_step(pool, t->m->graph, &adamw, t->step, norm,
+                   (ath_weights){t->state.w, t->state.ema, t->state.m, t->state.v, t->grad});
 }
 
 static ath_status bench_training(const options *o, ath_model *m, int micro, double *out, ath_err *err) {

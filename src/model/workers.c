@@ -1,12 +1,12 @@
 /* Workers on micro-batches: see workers.h. */
 #include "model/workers.h"
-#include <omp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 struct ath_workers {
     const ath_model *model;
     int threads, micro_batch;
+    ath_pool *pool;
     ath_plan **plan; /* (threads) */
     const float *params;
     float *packed;
@@ -31,10 +31,13 @@ ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads
     ath_workers *w = calloc(1, sizeof *w);
     if (!w) return ath_fail(err, ATH_E_MEM, "out of memory for the workers");
     w->model = m;
-    w->threads = threads > 0 ? threads : omp_get_num_procs();
     w->micro_batch = micro_batch;
-    w->plan = calloc((size_t)w->threads, sizeof *w->plan);
-    ath_status status = w->plan ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the workers");
+    ath_status status = ath_pool_create(&w->pool, threads, err);
+    if (status == ATH_OK) {
+        w->threads = ath_pool_threads(w->pool);
+        w->plan = calloc((size_t)w->threads, sizeof *w->plan);
+        if (!w->plan) status = ath_fail(err, ATH_E_MEM, "out of memory for the workers");
+    }
     for (int i = 0; i < w->threads && status == ATH_OK; i++)
         status = ath_plan_compile(&w->plan[i], m->graph, micro_batch, want, err);
     if (status == ATH_OK) {
@@ -52,6 +55,7 @@ ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads
 void ath_workers_destroy(ath_workers *w) {
     if (!w) return;
     for (int i = 0; w->plan && i < w->threads; i++) ath_plan_destroy(w->plan[i]);
+    ath_pool_destroy(w->pool);
     free(w->plan);
     free(w->packed);
     free(w);
@@ -65,10 +69,7 @@ size_t ath_workers_bytes(const ath_workers *w) {
     return (size_t)w->threads * ath_plan_bytes(w->plan[0]) + ath_plan_packed_floats(w->plan[0]) * sizeof(float);
 }
 
-void ath_workers_each(ath_workers *w, int parts, void (*fn)(void *self, int part), void *self) {
-#pragma omp parallel for num_threads(w->threads) schedule(dynamic)
-    for (int part = 0; part < parts; part++) fn(self, part);
-}
+ath_pool *ath_workers_pool(const ath_workers *w) { return w->pool; }
 
 enum { PACK_PARTS = 64 };
 
@@ -79,24 +80,32 @@ static void pack_part(void *self, int part) {
 
 void ath_workers_use(ath_workers *w, const float *params) {
     w->params = params;
-    if (ath_plan_packed_floats(w->plan[0])) ath_workers_each(w, PACK_PARTS, pack_part, w);
+    if (ath_plan_packed_floats(w->plan[0])) ath_pool_each(w->pool, PACK_PARTS, pack_part, w);
+}
+
+/* One call of ath_workers_run. */
+typedef struct batch_run {
+    ath_workers *w;
+    atomic_int next; /* taken in order: the ordered gradient sum relies on it */
+    int n, count;
+    ath_micro_batch_fn *fn;
+    void *self;
+} batch_run;
+
+static void take_micro_batches(void *argument, int worker) {
+    batch_run *b = argument;
+    const ath_workers *w = b->w;
+    for (int index; (index = atomic_fetch_add(&b->next, 1)) < b->count;) {
+        const int first = index * w->micro_batch;
+        ath_run run = {.n = b->n - first < w->micro_batch ? b->n - first : w->micro_batch,
+                       .params = w->params,
+                       .packed = w->packed,
+                       .first_image = (uint64_t)first};
+        b->fn(b->self, worker, w->plan[worker], &run, first, index);
+    }
 }
 
 void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self) {
-    atomic_int next = 0; /* taken in order: the ordered gradient sum relies on it */
-    const int count = (n + w->micro_batch - 1) / w->micro_batch;
-#pragma omp parallel num_threads(w->threads)
-    {
-        const int worker = omp_get_thread_num();
-        for (;;) {
-            const int index = atomic_fetch_add(&next, 1);
-            if (index >= count) break;
-            const int first = index * w->micro_batch;
-            ath_run run = {.n = n - first < w->micro_batch ? n - first : w->micro_batch,
-                           .params = w->params,
-                           .packed = w->packed,
-                           .first_image = (uint64_t)first};
-            fn(self, worker, w->plan[worker], &run, first, index);
-        }
-    }
+    batch_run b = {.w = w, .n = n, .count = (n + w->micro_batch - 1) / w->micro_batch, .fn = fn, .self = self};
+    ath_pool_run(w->pool, take_micro_batches, &b);
 }

@@ -3,6 +3,7 @@
  * its micro-batch through the whole network alone: no barrier but the batch's end. */
 #ifndef ATH_MODEL_WORKERS_H
 #define ATH_MODEL_WORKERS_H
+#include "base/pool.h"
 #include "graph/plan.h"
 #include "model/model.h"
 
@@ -32,7 +33,6 @@ typedef void ath_micro_batch_fn(void *self, int worker, ath_plan *plan, ath_run 
 /* Runs fn over n images: micro-batches are taken in order by whichever worker is free. */
 void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self);
 
-/* Runs fn(self, part) for part = 0 .. parts-1 on all workers. */
-void ath_workers_each(ath_workers *w, int parts, void (*fn)(void *self, int part), void *self);
+ath_pool *ath_workers_pool(const ath_workers *w); /* the threads themselves; owned by the workers */
 
 #endif

@@ -1,27 +1,33 @@
-/* AdamW and EMA: see optimizer.h. Work is split by parameter and by blocks of fixed size,
- * so that no sum depends on the number of threads. */
+/* AdamW and EMA: see optimizer.h. Work is split into a fixed number of parts, so that no
+ * sum depends on the number of threads. */
 #include "train/optimizer.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum { BLOCK = 8192 };
+enum { PARTS = 256 };
 
-static double block_norm(const float *grad, size_t n) {
+/* Part `part` of n numbers begins here. */
+static size_t part_begin(size_t n, int part) { return n / PARTS * (size_t)part + n % PARTS * (size_t)part / PARTS; }
+
+typedef struct norm_job {
+    size_t n;
+    const float *grad;
+    double sum[PARTS];
+} norm_job;
+
+static void norm_part(void *self, int part) {
+    norm_job *job = self;
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)grad[i] * (double)grad[i];
-    return sum;
+    const size_t end = part_begin(job->n, part + 1);
+    for (size_t i = part_begin(job->n, part); i < end; i++) sum += (double)job->grad[i] * (double)job->grad[i];
+    job->sum[part] = sum;
 }
 
-double ath_grad_norm(const ath_graph *g, const float *grad, int threads) {
-    const size_t total = ath_param_total(g), blocks = (total + BLOCK - 1) / BLOCK;
+double ath_grad_norm(ath_pool *pool, size_t n, const float *grad) {
+    norm_job job = {.n = n, .grad = grad};
+    ath_pool_each(pool, PARTS, norm_part, &job);
     double sum = 0;
-#pragma omp parallel for ordered num_threads(threads) schedule(static, 1)
-    for (size_t b = 0; b < blocks; b++) {
-        const size_t n = total - b * BLOCK < BLOCK ? total - b * BLOCK : BLOCK;
-        const double part = block_norm(grad + b * BLOCK, n);
-#pragma omp ordered
-        sum += part;
-    }
+    for (int i = 0; i < PARTS; i++) sum += job.sum[i];
     return sqrt(sum);
 }
 
@@ -41,31 +47,43 @@ static void update(size_t n, factors f, float *w, float *ema, float *m, float *v
     }
 }
 
-void ath_adamw_step(const ath_graph *g, const ath_adamw *o, uint64_t t, double norm, ath_weights a, int threads) {
-    const double scale = o->clip_norm > 0 && norm > o->clip_norm ? o->clip_norm / norm : 1;
-    const factors plain = {.beta1 = (float)o->beta1,
-                           .rest1 = (float)(1 - o->beta1),
-                           .beta2 = (float)o->beta2,
-                           .rest2 = (float)(1 - o->beta2),
-                           .step = (float)(o->lr / (1 - pow(o->beta1, (double)t))),
-                           .root2 = (float)(1 / sqrt(1 - pow(o->beta2, (double)t))),
-                           .eps = (float)o->eps,
-                           .shrink = 1,
-                           .scale = (float)scale,
-                           .average = (float)(1 - o->ema_decay)};
-    const int n_params = ath_param_count(g);
-#pragma omp parallel num_threads(threads)
-    for (int i = 0; i < n_params; i++) {
-        const ath_param *p = ath_param_at(g, i);
-        factors f = plain;
-        if (p->decay) f.shrink = (float)(1 - o->lr * o->weight_decay);
-        const size_t blocks = (p->len + BLOCK - 1) / BLOCK;
-#pragma omp for schedule(static) nowait
-        for (size_t b = 0; b < blocks; b++) {
-            const size_t at = p->offset + b * BLOCK, n = p->len - b * BLOCK < BLOCK ? p->len - b * BLOCK : BLOCK;
-            update(n, f, a.w + at, a.ema + at, a.m + at, a.v + at, a.grad + at);
-        }
+typedef struct update_job {
+    const ath_graph *g;
+    factors plain;
+    float shrink; /* of parameters that decay */
+    ath_weights a;
+} update_job;
+
+/* A part may hold pieces of several parameters, which decay or do not. */
+static void update_part(void *self, int part) {
+    const update_job *job = self;
+    const size_t total = ath_param_total(job->g), begin = part_begin(total, part), end = part_begin(total, part + 1);
+    for (int i = 0; i < ath_param_count(job->g); i++) {
+        const ath_param *p = ath_param_at(job->g, i);
+        const size_t from = p->offset > begin ? p->offset : begin;
+        const size_t to = p->offset + p->len < end ? p->offset + p->len : end;
+        if (from >= to) continue;
+        factors f = job->plain;
+        if (p->decay) f.shrink = job->shrink;
+        const ath_weights a = job->a;
+        update(to - from, f, a.w + from, a.ema + from, a.m + from, a.v + from, a.grad + from);
     }
+}
+
+void ath_adamw_step(ath_pool *pool, const ath_graph *g, const ath_adamw *o, uint64_t t, double norm, ath_weights a) {
+    const double scale = o->clip_norm > 0 && norm > o->clip_norm ? o->clip_norm / norm : 1;
+    update_job job = {.g = g, .shrink = (float)(1 - o->lr * o->weight_decay), .a = a};
+    job.plain = (factors){.beta1 = (float)o->beta1,
+                          .rest1 = (float)(1 - o->beta1),
+                          .beta2 = (float)o->beta2,
+                          .rest2 = (float)(1 - o->beta2),
+                          .step = (float)(o->lr / (1 - pow(o->beta1, (double)t))),
+                          .root2 = (float)(1 / sqrt(1 - pow(o->beta2, (double)t))),
+                          .eps = (float)o->eps,
+                          .shrink = 1,
+                          .scale = (float)scale,
+                          .average = (float)(1 - o->ema_decay)};
+    ath_pool_each(pool, PARTS, update_part, &job);
 }
 
 double ath_ema_decay(double decay, uint64_t step) {

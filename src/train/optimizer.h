@@ -2,6 +2,7 @@
 #ifndef ATH_TRAIN_OPTIMIZER_H
 #define ATH_TRAIN_OPTIMIZER_H
 #include <stdint.h>
+#include "base/pool.h"
 #include "graph/params.h"
 
 /* Loshchilov & Hutter 2019, arXiv:1711.05101, as torch.optim.AdamW computes it:
@@ -19,10 +20,10 @@ typedef struct ath_weights {
     const float *grad;
 } ath_weights;
 
-/* Euclidean norm of the gradient, summed in blocks in a fixed order: the same bits for any number of threads. */
-double ath_grad_norm(const ath_graph *g, const float *grad, int threads);
+/* Euclidean norm of n floats, summed in parts in a fixed order: the same bits for any number of threads. */
+double ath_grad_norm(ath_pool *pool, size_t n, const float *grad);
 /* Update number t (from 1). `norm` is ath_grad_norm's. Decay applies to parameters that say so. */
-void ath_adamw_step(const ath_graph *g, const ath_adamw *o, uint64_t t, double norm, ath_weights a, int threads);
+void ath_adamw_step(ath_pool *pool, const ath_graph *g, const ath_adamw *o, uint64_t t, double norm, ath_weights a);
 
 /* min(decay, (1 + s) / (10 + s)) at step s (from 0): a run of a few hundred steps has a
  * usable average too. */

@@ -313,8 +313,8 @@ static ath_status step(trainer *t, ath_err *err) {
     const double begin = ath_clock();
     ath_workers_use(t->workers, t->state.w);
     const double loss = ath_batch_gradient(t->batch, (uint64_t)t->state.step, t->grad);
-    const int threads = ath_workers_threads(t->workers);
-    const double norm = ath_grad_norm(t->model->graph, t->grad, threads), rate = learning_rate(t);
+    ath_pool *pool = ath_workers_pool(t->workers);
+    const double norm = ath_grad_norm(pool, t->model->n_params, t->grad), rate = learning_rate(t);
     const bool good = isfinite(loss) && isfinite(norm);
     if (good) {
         const ath_adamw adamw = {.lr = rate,
@@ -325,8 +325,8 @@ static ath_status step(trainer *t, ath_err *err) {
                                  .clip_norm = o->grad_clip,
                                  .ema_decay = ath_ema_decay(o->ema, (uint64_t)t->state.updates)};
         t->state.updates++;
-        ath_adamw_step(t->model->graph, &adamw, (uint64_t)t->state.updates, norm,
-                       (ath_weights){t->state.w, t->state.ema, t->state.m, t->state.v, t->grad}, threads);
+        ath_adamw_step(pool, t->model->graph, &adamw, (uint64_t)t->state.updates, norm,
+                       (ath_weights){t->state.w, t->state.ema, t->state.m, t->state.v, t->grad});
     } else {
         t->state.skipped++;
         char text[128];
