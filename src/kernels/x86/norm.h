@@ -173,7 +173,7 @@ static void group_norm_vjp(int n, int hw, int c, int groups, const float *x, con
 /* ---- exponential ----
  * exp(x) = 2^k exp(r), k = round(x log2 e), |r| <= ln(2)/2; r is exact to 2^-24 with ln 2 in
  * two parts, exp(r) is the minimax polynomial of Cephes' expf. Measured against double
- * over [-87, 88] (tests/test_kernels.c): relative error at most 1.5e-7. Above 89 it is
+ * over [-87, 88] (tests/test_kernels_norm.c): relative error at most 1.5e-7. Above 89 it is
  * infinite, below -104 zero, of NaN NaN; between it is right through the denormals. */
 INLINE vec vec_exp(vec x) {
     x = vec_max(splat(-104.0F), vec_min(splat(89.0F), x));
