@@ -32,8 +32,9 @@ static const ath_option table[] = {
      .help = "shape of the grid; by default as square as can be"},
     {FIELD(seed, "seed"), .type = ATH_OPT_INT64, .dflt = "0", .min = -9e15, .max = 9e15, .value = "N",
      .help = "image k of a seed is the same whatever --count and --threads"},
-    {FIELD(spacing, "spacing"), .type = ATH_OPT_TEXT, .dflt = "trailing", .choices = "leading|linspace|trailing",
-     .value = "NAME", .help = "which timesteps are visited"},
+    {FIELD(spacing, "spacing"), .type = ATH_OPT_TEXT, .dflt = "auto", .choices = "auto|leading|linspace|trailing",
+     .value = "NAME",
+     .help = "which timesteps are visited; auto: leading for epsilon and score models, trailing for others"},
     {FIELD(levels, "levels"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.json",
      .help = "{\"timesteps\": [...]}: visit these, in place of --steps and --spacing"},
     {FIELD(clip_sample, "clip-sample"), .type = ATH_OPT_BOOL, .dflt = "true",
@@ -168,7 +169,10 @@ static ath_status read_levels(work *w, ath_err *err) {
 static ath_status make_levels(work *w, ath_err *err) {
     if (*w->o.levels) return read_levels(w, err);
     ath_spacing spacing;
-    ATH_TRY(ath_spacing_parse(w->o.spacing, &spacing, err));
+    if (strcmp(w->o.spacing, "auto") == 0)
+        spacing = ath_prediction_spacing(w->model->prediction);
+    else
+        ATH_TRY(ath_spacing_parse(w->o.spacing, &spacing, err));
     w->n_steps = w->o.steps;
     w->level = malloc(((size_t)w->n_steps + 1) * sizeof *w->level);
     if (!w->level) return ath_fail(err, ATH_E_MEM, "out of memory");

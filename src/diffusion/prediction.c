@@ -36,6 +36,10 @@ ath_to_x0 ath_prediction_to_x0(ath_prediction p, ath_level at) {
     return (ath_to_x0){1 / at.alpha, -at.sigma / at.alpha};
 }
 
+ath_spacing ath_prediction_spacing(ath_prediction p) {
+    return p == ATH_SAMPLE || p == ATH_V ? ATH_TRAILING : ATH_LEADING;
+}
+
 void ath_prediction_target(ath_prediction p, ath_level at, size_t n, const float *x0, const float *eps, float *target) {
     /* target = k0 x0 + k1 eps */
     double k0 = 0, k1 = 1;

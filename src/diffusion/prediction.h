@@ -24,6 +24,10 @@ typedef struct ath_to_x0 {
 } ath_to_x0;
 ath_to_x0 ath_prediction_to_x0(ath_prediction p, ath_level at);
 
+/* The spacing that suits a prediction. Where the signal is nearly gone, x0 from epsilon or the score is an error divided by
+ * alpha: leading keeps away from there. x0 and v stay exact, and trailing starts at the noise itself. */
+ath_spacing ath_prediction_spacing(ath_prediction p);
+
 /* The regression target F for one image: n floats each. */
 void ath_prediction_target(ath_prediction p, ath_level at, size_t n, const float *x0, const float *eps, float *target);
 

@@ -164,7 +164,7 @@ static json_t *scheduler_config(const ath_model *m) {
     json_object_set_new(o, "clip_sample", json_true());
     json_object_set_new(o, "clip_sample_range", json_real(1));
     json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(m->prediction)));
-    json_object_set_new(o, "timestep_spacing", json_string("trailing"));
+    json_object_set_new(o, "timestep_spacing", json_string(ath_spacing_name(ath_prediction_spacing(m->prediction))));
     json_object_set_new(o, "steps_offset", json_integer(0));
     json_object_set_new(o, "rescale_betas_zero_snr", json_false());
     return o;

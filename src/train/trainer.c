@@ -243,7 +243,7 @@ static ath_status preview(trainer *t, ath_err *err) {
     ath_workers *workers = NULL;
     ath_status status = images && level && config && path ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, o->micro_batch, ATH_FORWARD, err);
-    if (status == ATH_OK) status = ath_levels(&m->schedule, ATH_TRAILING, steps, level, err);
+    if (status == ATH_OK) status = ath_levels(&m->schedule, ath_prediction_spacing(m->prediction), steps, level, err);
     if (status == ATH_OK) {
         ath_options_default(sampler->options, sampler->n_options, config);
         ath_workers_use(workers, t->state.ema);

@@ -103,8 +103,8 @@ echo '{"timesteps": [49, 39, 29, 19, 9]}' >levels.json
 check "--levels" draw levels --count 5 --levels levels.json
 check "--steps 5" draw steps5 --count 5 --steps 5
 check "--levels with the timesteps of --steps 5: the same pictures" same_pictures levels steps5
-check "--spacing leading" draw leading --count 5 --steps 5 --spacing leading
-check "another spacing: other pictures" other_pictures leading steps5
+check "--spacing trailing" draw trailing --count 5 --steps 5 --spacing trailing
+check "another spacing: other pictures" other_pictures trailing steps5
 
 # Without --class the classes take turns: image 1 is of class 1.
 check "--class 1" draw class1 --count 3 --class 1
