@@ -99,7 +99,7 @@ check "--skip-tuning 1:1" draw tuned1 --count 5 --skip-tuning 1:1
 check "--skip-tuning 1:1 changes nothing" same_pictures tuned1 five
 check "--skip-tuning 0.5" draw tuned2 --count 5 --skip-tuning 0.5
 check "--skip-tuning 0.5 changes the pictures" other_pictures tuned2 five
-echo '{"timesteps": [49, 39, 29, 19, 9]}' >levels.json
+echo '{"timesteps": [40, 30, 20, 10, 0]}' >levels.json
 check "--levels" draw levels --count 5 --levels levels.json
 check "--steps 5" draw steps5 --count 5 --steps 5
 check "--levels with the timesteps of --steps 5: the same pictures" same_pictures levels steps5
