@@ -234,7 +234,7 @@ fi
 
 # ---- a signal during sample: no file ----
 
-athanor sample class -o never.png --count 20000 --steps 50 --sampler ddpm "${quiet[@]}" >out 2>err &
+"$program" sample class -o never.png --count 20000 --steps 50 --sampler ddpm "${quiet[@]}" >out 2>err &
 pid=$!
 sleep 0.5
 kill -TERM $pid
