@@ -336,8 +336,29 @@ static void learning_the_conditional_score_is_learning_the_score(void **state) {
     ath_schedule_free(&schedule);
 }
 
+/* x0 = k_x x + k_f F: an error of F is k_f times as large in x0. With the spacing that suits a
+ * prediction no level of a few-step run makes more of it than twenty times, on the cosine schedule, whose
+ * last alpha is 5e-5. */
+static void the_suitable_spacing_blows_no_error_up(void **state) {
+    (void)state;
+    ath_schedule s;
+    CHECK_OK(ath_schedule_make(&s, ath_schedule_kind_find("cosine"), 1000, 1e-4, 0.02, &err));
+    for (int p = 0; p < ath_prediction_count(); p++)
+        for (int steps = 5; steps <= 20; steps += 5) {
+            ath_level level[21];
+            CHECK_OK(ath_levels(&s, ath_prediction_spacing((ath_prediction)p), steps, level, &err));
+            for (int i = 0; i < steps; i++) {
+                const double k_f = fabs(ath_prediction_to_x0((ath_prediction)p, level[i]).k_f);
+                CHECK(k_f < 20, "%s, %d steps: at t = %g an error grows %g times",
+                      ath_prediction_name((ath_prediction)p), steps, level[i].t, k_f);
+            }
+        }
+    ath_schedule_free(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_suitable_spacing_blows_no_error_up),
         cmocka_unit_test(every_target_leads_back_to_x0),
         cmocka_unit_test(v_is_the_turned_pair_of_image_and_noise),
         cmocka_unit_test(the_score_target_is_the_gradient_of_the_log_density),
