@@ -115,7 +115,10 @@ ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err) {
     memcpy(w->path, path, len + 1);
     snprintf(w->temp, len + 32, "%s.tmp", path); /* one name: what a killed process left is written over */
     const int fd = open(w->temp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    const bool ours = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    /* Between our open and our lock its holder may have renamed the file into place: then it is not ours to cut. */
+    struct stat held;
+    const bool ours = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 &&
+                      stat(w->temp, &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev;
     if (ours && ftruncate(fd, 0) == 0) w->file = fdopen(fd, "wb");
     if (!w->file) {
         const char *why = fd >= 0 && !ours ? "another process is writing it" : strerror(errno);
@@ -132,8 +135,8 @@ ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err) {
 }
 
 void ath_writer_abort(ath_writer *w) {
+    if (w->temp) unlink(w->temp); /* while the lock is still held */
     if (w->file) fclose(w->file);
-    if (w->temp) unlink(w->temp);
     free(w->path);
     free(w->temp);
     *w = (ath_writer){0};
@@ -163,9 +166,7 @@ ath_status ath_writer_commit(ath_writer *w, ath_err *err) {
     ath_status status = ATH_OK;
     if (fflush(w->file) != 0 || ferror(w->file) || fsync(fileno(w->file)) != 0)
         status = ath_fail(err, ATH_E_IO, "%s: cannot write: %s", w->path, strerror(errno));
-    if (fclose(w->file) != 0 && status == ATH_OK)
-        status = ath_fail(err, ATH_E_IO, "%s: cannot write: %s", w->path, strerror(errno));
-    w->file = NULL;
+    /* renamed while the lock is held; what closing could still report, fsync has */
     if (status == ATH_OK && rename(w->temp, w->path) != 0)
         status = ath_fail(err, ATH_E_IO, "%s: cannot rename into place: %s", w->path, strerror(errno));
     if (status == ATH_OK) {
