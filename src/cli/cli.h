@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <jansson.h>
 #include "base/option.h"
+#include "model/workers.h"
 #include "diffusion/sampler.h"
 #include "model/model.h"
 
@@ -77,5 +78,8 @@ char *cli_command_line(int argc, char **argv);
 /* Between the (n,c,h,w) of files and the (n,h,w,c) of the graph; b may not be a. */
 void cli_nchw_to_nhwc(size_t n, ath_shape s, const double *a, double *b);
 void cli_nhwc_to_nchw(size_t n, ath_shape s, const double *a, double *b);
+
+/* Prints what plans measured since ath_plan_time: `wall` seconds in which all workers ran `images` images. */
+void cli_print_profile(const ath_workers *w, const char *mode, double wall, double images);
 
 #endif

@@ -20,7 +20,7 @@ typedef struct options {
     int batch, threads, micro_batch, image_size, channels, base_channels, res_blocks, norm_groups;
     ath_ints channel_mults, attention;
     double seconds;
-    bool json;
+    bool json, profile;
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -53,12 +53,15 @@ static const ath_option table[] = {
      .help = "in place of the preset's"},
     {FIELD(norm_groups, "norm-groups"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
      .help = "0: the preset's"},
+    {FIELD(profile, "profile"), .type = ATH_OPT_BOOL, .dflt = "false",
+     .help = "print where the time goes, operation by operation"},
     {FIELD(json, "json"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print one JSON object"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
 static void print_help(void) {
-    printf("usage: athanor bench [--preset NAME] [--batch N] [--mode train|sample|both] [--seconds S] [--json]\n\n"
+    printf("usage: athanor bench [--preset NAME] [--batch N] [--mode train|sample|both] [--seconds S] [--profile] "
+           "[--json]\n\n"
            "Measures this machine: images a second in training (forward, backward, optimizer) and in\n"
            "sampling (one evaluation each), and the peak memory of the process.\n\n");
     cli_print_options(table, N_TABLE);
@@ -104,9 +107,16 @@ static ath_status make_data(const ath_model *m, ath_dataset *d, ath_err *err) {
     return ATH_OK;
 }
 
-/* Calls step until the time is up, at least once, after one call to warm up. */
-static double rate(double seconds, int batch, void (*step)(void *), void *self) {
+static ath_status start_profile(const ath_workers *w, ath_err *err) {
+    for (int i = 0; i < ath_workers_threads(w); i++) ATH_TRY(ath_plan_time(ath_workers_plan(w, i), err));
+    return ATH_OK;
+}
+
+/* Calls step until the time is up, at least once, after one call to warm up: images a second. */
+static ath_status measure(const options *o, const ath_workers *w, const char *mode, void (*step)(void *), void *self,
+                          double *out, ath_err *err) {
     step(self);
+    if (o->profile) ATH_TRY(start_profile(w, err));
     const double begin = ath_clock();
     int done = 0;
     double now;
@@ -114,8 +124,11 @@ static double rate(double seconds, int batch, void (*step)(void *), void *self) 
         step(self);
         done++;
         now = ath_clock();
-    } while (now - begin < seconds);
-    return done * (double)batch / (now - begin);
+    } while (now - begin < o->seconds);
+    const double images = done * (double)o->batch;
+    if (o->profile) cli_print_profile(w, mode, now - begin, images);
+    *out = images / (now - begin);
+    return ATH_OK;
 }
 
 typedef struct training {
@@ -151,7 +164,7 @@ static ath_status bench_training(const options *o, ath_model *m, int micro, doub
         const ath_batch_rules rules = {.model = m, .data = &data, .batch = o->batch};
         status = ath_batch_create(&t.batch, &rules, t.workers, err);
     }
-    if (status == ATH_OK) *out = rate(o->seconds, o->batch, training_step, &t);
+    if (status == ATH_OK) status = measure(o, t.workers, "training", training_step, &t, out, err);
     ath_batch_destroy(t.batch);
     ath_train_state_free(&t.state);
     ath_workers_destroy(t.workers);
@@ -184,7 +197,7 @@ static ath_status bench_sampling(const options *o, ath_model *m, int micro, doub
         ath_rng_normal((ath_rng){0}, ATH_S_START, 0, s.x, len);
         for (int i = 0; i < o->batch; i++) s.t[i] = 500;
         ath_workers_use(s.workers, m->params);
-        *out = rate(o->seconds, o->batch, sampling_step, &s);
+        status = measure(o, s.workers, "sampling", sampling_step, &s, out, err);
     }
     ath_workers_destroy(s.workers);
     free(s.x);

@@ -82,6 +82,7 @@ struct ath_op {
     void (*vjp)(const ath_call *); /* dx = J^T dy, dw = ...; NULL: no gradient passes (labels) */
     unsigned vjp_reads;
     bool in_place; /* y may be x[0]'s memory */
+    bool is_conv;  /* node.at.conv is this one's */
     /* Sizes for n images; NULL means 0. `vjp` says for which of the two. */
     size_t (*aux_floats)(const ath_node *, int n);
     size_t (*scratch_floats)(const ath_graph *, const ath_node *, const ath_kernels *, int n, bool vjp);

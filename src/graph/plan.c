@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/clock.h"
 #include "graph/memory.h"
 #include "graph/op.h"
 
@@ -31,6 +32,8 @@ struct ath_plan {
     ath_buffer *buffer;
     float *arena;
     size_t arena_floats, packed_floats;
+    double (*seconds)[3]; /* of each operation: forward, vjp, sum; NULL when nobody asked */
+    double images;
 };
 
 static int forward_step(int i) { return i; }
@@ -203,6 +206,7 @@ void ath_plan_destroy(ath_plan *p) {
     free(p->node);
     free(p->buffer);
     free(p->arena);
+    free(p->seconds);
     free(p);
 }
 
@@ -251,14 +255,25 @@ static ath_call make_call(const ath_plan *p, const ath_run *run, int i) {
     return call;
 }
 
+/* Adds the time since *since to what part `part` of operation i took, and starts the next. */
+static void take_time(ath_plan *p, int i, int part, double *since) {
+    if (!p->seconds) return;
+    const double now = ath_clock();
+    p->seconds[i][part] += now - *since;
+    *since = now;
+}
+
 void ath_plan_forward(ath_plan *p, const ath_run *run) {
     ATH_ASSERT(run->n >= 1 && run->n <= p->n);
+    double since = p->seconds ? ath_clock() : 0;
+    p->images += run->n;
     for (int i = 0; i < p->n_node; i++) {
         const ath_node *node = ath_graph_node(p->g, i);
         if (is_input(node) || !p->node[i].reaches_output) continue;
         ath_call call = make_call(p, run, i);
         call.scratch = at_buffer(p, p->node[i].forward_scratch);
         node->op->forward(&call);
+        take_time(p, i, 0, &since);
     }
 }
 
@@ -315,6 +330,7 @@ static void sum_in_order(ath_grad_sum *s, int i, int index, const float *dw, con
 }
 
 void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index) {
+    double since = p->seconds ? ath_clock() : 0;
     for (int i = p->n_node - 1; i >= 0; i--) {
         const node_plan *np = &p->node[i];
         if (!np->has_vjp) continue;
@@ -330,8 +346,34 @@ void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index)
         call.dw = at_buffer(p, np->dparam);
         if (call.dw && node->bias >= 0) call.db = call.dw + ath_param_at(p->g, node->weight)->len;
         node->op->vjp(&call);
+        take_time(p, i, 1, &since);
         if (call.dw && sum) sum_in_order(sum, i, index, call.dw, call.db);
+        take_time(p, i, 2, &since);
     }
+}
+
+ath_status ath_plan_time(ath_plan *p, ath_err *err) {
+    if (!p->seconds) p->seconds = calloc((size_t)p->n_node, sizeof *p->seconds);
+    if (!p->seconds) return ath_fail(err, ATH_E_MEM, "out of memory for the plan's times");
+    memset(p->seconds, 0, (size_t)p->n_node * sizeof *p->seconds);
+    p->images = 0;
+    return ATH_OK;
+}
+
+bool ath_plan_time_of(const ath_plan *p, int i, ath_op_time *out) {
+    if (i >= p->n_node) return false;
+    const ath_node *node = ath_graph_node(p->g, i);
+    *out = (ath_op_time){.op = node->op->name, .name = node->name, .out = node->y};
+    if (node->x[0]) out->in = ath_graph_node(p->g, node->x[0] - 1)->y;
+    if (!p->seconds || is_input(node) || !p->node[i].reaches_output) return true;
+    out->kernel = node->op->is_conv ? node->at.conv.kernel : 0;
+    out->stride = node->op->is_conv ? node->at.conv.stride : 0;
+    out->flops = node->op->flops ? node->op->flops(p->g, node) : 0;
+    out->images = p->images;
+    out->forward = p->seconds[i][0];
+    out->vjp = p->seconds[i][1];
+    out->sum = p->seconds[i][2];
+    return true;
 }
 
 const char *ath_plan_isa(void) { return ath_kernels_best()->isa; }

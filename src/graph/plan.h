@@ -69,6 +69,20 @@ void ath_grad_sum_begin(ath_grad_sum *s, float *total);
  * gradients if wanted. Must follow ath_plan_forward with the same run. */
 void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index);
 
+/* Where the time goes. From ath_plan_time on, each operation's is measured and summed over the runs. */
+typedef struct ath_op_time {
+    const char *op, *name; /* what it is, and the layer's name */
+    ath_shape in, out;     /* of one image */
+    int kernel, stride;    /* of a convolution, else 0 */
+    double flops;          /* of one image's forward */
+    double images;         /* run forward */
+    double forward, vjp;   /* seconds */
+    double sum;            /* seconds waiting for the turn and adding to the gradient's sum */
+} ath_op_time;
+ath_status ath_plan_time(ath_plan *p, ath_err *err);
+/* Of operation i; false when there are no more. Operations that never run have images 0. */
+bool ath_plan_time_of(const ath_plan *p, int i, ath_op_time *out);
+
 size_t ath_plan_bytes(const ath_plan *p); /* of the arena */
 const char *ath_plan_isa(void);           /* the kernels that plans run on: "ref", "avx2", "avx512" */
 /* Multiply-adds times two of one image's forward: convolutions, linear layers, attention. */

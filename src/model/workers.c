@@ -69,6 +69,7 @@ size_t ath_workers_bytes(const ath_workers *w) {
     return (size_t)w->threads * ath_plan_bytes(w->plan[0]) + ath_plan_packed_floats(w->plan[0]) * sizeof(float);
 }
 
+ath_plan *ath_workers_plan(const ath_workers *w, int worker) { return w->plan[worker]; }
 ath_pool *ath_workers_pool(const ath_workers *w) { return w->pool; }
 
 enum { PACK_PARTS = 64 };

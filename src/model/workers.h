@@ -33,6 +33,7 @@ typedef void ath_micro_batch_fn(void *self, int worker, ath_plan *plan, ath_run 
 /* Runs fn over n images: micro-batches are taken in order by whichever worker is free. */
 void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self);
 
+ath_plan *ath_workers_plan(const ath_workers *w, int worker); /* for measuring; owned by the workers */
 ath_pool *ath_workers_pool(const ath_workers *w); /* the threads themselves; owned by the workers */
 
 #endif

@@ -67,7 +67,8 @@ static const ath_op conv2d = {.name = "conv2d",
                               .scratch_floats = scratch_floats,
                               .pack_floats = pack_floats,
                               .pack = pack,
-                              .flops = flops};
+                              .flops = flops,
+                              .is_conv = true};
 
 static const ath_op linear = {.name = "linear",
                               .forward = forward,
@@ -76,7 +77,8 @@ static const ath_op linear = {.name = "linear",
                               .scratch_floats = scratch_floats,
                               .pack_floats = pack_floats,
                               .pack = pack,
-                              .flops = flops};
+                              .flops = flops,
+                              .is_conv = true};
 
 static const ath_tensor none = {0};
 
