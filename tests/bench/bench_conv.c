@@ -23,7 +23,7 @@ static const layer layers[] = {
     {96, 64, 14, 1},   {64, 64, 7, 1},   {128, 64, 7, 1},   {1, 32, 28, 1},    {32, 1, 28, 1},    {64, 64, 32, 1},
     {128, 64, 32, 1},  {192, 64, 32, 1}, {128, 128, 16, 1}, {256, 128, 16, 1}, {192, 128, 16, 1}, {128, 128, 8, 1},
     {256, 128, 8, 1},  {128, 128, 4, 1}, {128, 128, 32, 1}, {256, 128, 32, 1}, {384, 128, 32, 1}, {256, 256, 16, 1},
-    {512, 256, 16, 1}, {256, 256, 8, 1}, {512, 256, 8, 1},  {3, 64, 32, 1},    {64, 3, 32, 1},    {32, 32, 28, 2},
+    {512, 256, 16, 1}, {256, 256, 8, 1}, {512, 256, 8, 1}, {256, 256, 4, 1}, {512, 256, 4, 1},  {3, 64, 32, 1},    {64, 3, 32, 1},    {32, 32, 28, 2},
     {64, 64, 14, 2},   {64, 64, 32, 2},  {128, 128, 16, 2}, {256, 256, 8, 2},
 };
 
@@ -118,8 +118,9 @@ int main(int argc, char **argv) {
             for (int p = 0; p < 3; p++) {
                 j.scratch[p] = random_floats(j.k->conv_scratch_floats(&j.s, (ath_conv_pass)p));
                 if (p == 2) break;
-                j.packed[p] = random_floats(j.k->conv_pack_floats(&j.s, (ath_conv_pass)p));
-                j.k->conv_pack(&j.s, (ath_conv_pass)p, j.w, j.packed[p]);
+                const size_t pack = j.k->conv_pack_floats(&j.s, (ath_conv_pass)p);
+                j.packed[p] = pack ? random_floats(pack) : j.w;
+                if (pack) j.k->conv_pack(&j.s, (ath_conv_pass)p, j.w, j.packed[p]);
             }
             const double flops = 18.0 * (double)ci * (double)ny;
             double ms[3], gf[3], possible = 0;
@@ -140,9 +141,10 @@ int main(int argc, char **argv) {
             printf("%-7s %-22s %9.3f %9.3f %9.3f   %8.0f %8.0f %8.0f %6.0f\n", j.k->isa, name, ms[0], ms[1], ms[2],
                    gf[0], gf[1], gf[2], possible);
             fflush(stdout);
-            free(j.x), free(j.y), free(j.w), free(j.dw);
+            for (int p = 0; p < 2; p++)
+                if (j.packed[p] != j.w) free(j.packed[p]);
             for (int p = 0; p < 3; p++) free(j.scratch[p]);
-            free(j.packed[0]), free(j.packed[1]);
+            free(j.x), free(j.y), free(j.w), free(j.dw);
         }
         printf("%-7s %-22s %9.3f %9.3f %9.3f   %8.0f %8.0f %8.0f\n", table[t]->isa, "all of these", total_time[0] * 1e3,
                total_time[1] * 1e3, total_time[2] * 1e3, total_flops[0] / total_time[0] * 1e-9,

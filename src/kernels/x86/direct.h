@@ -220,7 +220,8 @@ static void direct_block(const direct *d, const float *in, const float *packed, 
         if (d->scatters) n_runs = runs_of(&d->window, j, at_most(j + PANEL, d->n), runs);
         for (int g = 0, r = 0; g < groups; g++) {
             const int mr = group_size(count, groups, g);
-            rows_of[mr](a + sz(r) * sz(d->k), packed + sz(j) * sz(d->k), d->k, tile);
+            const float *rows = a + sz(r) * sz(d->k);
+            rows_of[mr](rows, packed + sz(j) * sz(d->k), d->k, tile, false, rows + sz(mr) * sz(d->k));
             if (d->scatters)
                 scatter(&d->window, out, first + r, mr, runs, n_runs, tile);
             else

@@ -12,6 +12,7 @@
 #include "kernels/x86/vec.h"
 #include "kernels/x86/product.h"
 #include "kernels/x86/direct.h"
+#include "kernels/x86/winograd_tiles.h"
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
 
@@ -73,7 +74,7 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
                              float *scratch) {
     if (winograd_takes_dw(s))
-        winograd_weight_grad(s, x, dy, dw, aligned(scratch));
+        winograd_weight_grad(s, x, dy, dw, false, aligned(scratch));
     else
         direct_weight_grad(s, x, dy, dw, aligned(scratch));
     if (db != NULL) column_sums(sz(s->n) * sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), s->c_out, dy, db);

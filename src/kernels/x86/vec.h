@@ -51,6 +51,29 @@ INLINE void store_some(float *p, vec v, int n) {
         store_part(p, v, n);
 }
 
+/* The rows of a W x W matrix become its columns: row i interleaved with row i + W/2, as often as it takes. */
+INLINE void transpose(vec *rows) {
+#if ATH_W == 16
+    const ivec low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    enum { TIMES = 4 };
+#else
+    const ivec low = {0, 8, 1, 9, 2, 10, 3, 11};
+    enum { TIMES = 3 };
+#endif
+    const ivec high = low + W / 2;
+#pragma GCC unroll 4
+    for (int t = 0; t < TIMES; t++) {
+        vec next[ATH_W];
+#pragma GCC unroll 8
+        for (int i = 0; i < W / 2; i++) {
+            next[2 * i] = __builtin_shuffle(rows[i], rows[i + W / 2], low);
+            next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + W / 2], high);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++) rows[i] = next[i];
+    }
+}
+
 INLINE int at_most(int a, int limit) { return a < limit ? a : limit; }
 INLINE int at_least(int a, int limit) { return a > limit ? a : limit; }
 INLINE int round_up(int a, int to) { return (a + to - 1) / to * to; }

@@ -1,292 +1,49 @@
-/* Winograd's minimal filtering F(4x4, 3x3) for 3x3 convolutions of stride 1 and padding 1
- * (Lavin and Gray 2016, arXiv:1509.09308), all three passes:
- *
- *     Y  = A' [ (G g G') . (B' d B) ] A        outputs 4x4 of a tile of inputs 6x6
- *     dg = G' [ (B' d B) . (A dY A') ] G       the same bilinear form, differentiated by g
- *
- * where . multiplies point by point and sums over channels (over tiles in the second): 36
- * matrix products with a quarter of the direct algorithm's multiplications. The input gradient
- * is the forward pass with the weights transposed and turned around.
- *
- * Interpolation points 0, 1, -1, 2, -2 and infinity. In float32 the relative error measures 2e-6
- * to 4e-5 of the output's norm, ten times that of the direct algorithm.
- *
- * Tiles of all the images of a call are taken together in blocks, so that a 4x4 image does
- * not mean products with one row. A tile's result is the same whatever else its block has.
- * Part of template.h. */
-
-enum { SIDE = 6, POINTS = SIDE * SIDE, STEP = 4 };
-
-static bool winograd_takes(const ath_conv_shape *s) {
-    return s->kernel == 3 && s->stride == 1 && s->pad_before == 1 && s->pad_after == 1 && s->h >= STEP &&
-           s->w >= STEP && s->c_in % 16 == 0 && s->c_out % 16 == 0;
+#include <stdlib.h>
+static int tune(const char *n, int d) {
+    const char *e = getenv(n);
+    return e ? atoi(e) : d;
 }
-
-typedef struct tiling {
-    int h, w, across, per_image, total; /* of the images; tiles in a row, an image, the call */
-} tiling;
-
-static tiling tiling_of(const ath_conv_shape *s) {
-    tiling t = {.h = s->h, .w = s->w, .across = (s->w + STEP - 1) / STEP};
-    t.per_image = t.across * ((s->h + STEP - 1) / STEP);
-    t.total = s->n * t.per_image;
-    return t;
+static int keep_below(void) {
+    static int v;
+    if (!v) v = tune("KB", 128 * 128);
+    return v;
 }
-
-/* The size of the fewest equal blocks of at most `limit` tiles. */
-INLINE int even_blocks(int total, int limit) {
-    const int blocks = (total + limit - 1) / limit;
-    return (total + blocks - 1) / blocks;
+static int kept_block(void) {
+    static int v;
+    if (!v) v = tune("WB", 14);
+    return v;
 }
-
-/* Where a tile's outputs are: image, first row and column. */
-typedef struct place {
-    int n, y, x;
-} place;
-
-INLINE place place_of(const tiling *t, int tile) {
-    const int in_image = tile % t->per_image;
-    return (place){tile / t->per_image, in_image / t->across * STEP, in_image % t->across * STEP};
+static int made_block(void) {
+    static int v;
+    if (!v) v = tune("WM", 64);
+    return v;
 }
-
-/* ---- transforms in one dimension; element i is at [i * stride] ---- */
-
-/* B' = [4 0 -5 0 1 0; 0 -4 -4 1 1 0; 0 4 -4 -1 1 0; 0 -2 -1 2 1 0; 0 2 -1 -2 1 0; 0 4 0 -5 0 1] */
-INLINE void input_transform(const vec *d, int stride, vec *o) {
-    const vec d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride], d4 = d[4 * stride], d5 = d[5 * stride];
-    const vec a = d4 - 4 * d2, b = d3 - 4 * d1, c = d4 - d2, e = d3 - d1;
-    o[0] = 4 * d0 - 5 * d2 + d4;
-    o[1] = a + b;
-    o[2] = a - b;
-    o[3] = c + 2 * e;
-    o[4] = c - 2 * e;
-    o[5] = 4 * d1 - 5 * d3 + d5;
+static int dws_block(void) {
+    static int v;
+    if (!v) v = tune("DS", 32);
+    return v;
 }
-
-/* A' = [1 1 1 1 1 0; 0 1 -1 2 -2 0; 0 1 1 4 4 0; 0 1 -1 8 -8 1] */
-INLINE void output_transform(const vec *m, int stride, vec *o) {
-    const vec m0 = m[0], m1 = m[stride], m2 = m[2 * stride], m3 = m[3 * stride], m4 = m[4 * stride], m5 = m[5 * stride];
-    const vec a = m1 + m2, b = m1 - m2, c = m3 + m4, e = m3 - m4;
-    o[0] = m0 + a + c;
-    o[1] = b + 2 * e;
-    o[2] = a + 4 * c;
-    o[3] = b + 8 * e + m5;
+static int dw_block(void) {
+    static int v;
+    if (!v) v = tune("DB", 64);
+    return v;
 }
-
-/* A, the transpose of the above */
-INLINE void output_adjoint(const vec *y, int stride, vec *o) {
-    const vec y0 = y[0], y1 = y[stride], y2 = y[2 * stride], y3 = y[3 * stride];
-    const vec a = y0 + y2, b = y1 + y3, c = y0 + 4 * y2, e = 2 * y1 + 8 * y3;
-    o[0] = y0;
-    o[1] = a + b;
-    o[2] = a - b;
-    o[3] = c + e;
-    o[4] = c - e;
-    o[5] = y3;
+static int dw_small(void) {
+    static int v;
+    if (!v) v = tune("DK", 64 * 64);
+    return v;
 }
-
-/* G = [1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1] */
-INLINE void weight_transform(const vec *g, int stride, vec *o) {
-    const vec g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
-    const vec a = (g0 + g2) * (-1 / 6.0F), b = g1 * (1 / 6.0F), c = g0 * (1 / 24.0F) + g2 * (1 / 6.0F),
-              e = g1 * (1 / 12.0F);
-    o[0] = g0 * 0.25F;
-    o[1] = a - b;
-    o[2] = a + b;
-    o[3] = c + e;
-    o[4] = c - e;
-    o[5] = g2;
+static int made_depth(void) {
+    static int v;
+    if (!v) v = tune("WD", 64);
+    return v;
 }
+/* The three passes of Winograd's convolution: see winograd_tiles.h for what it is. Part of template.h. */
 
-/* G' */
-INLINE void weight_adjoint(const vec *u, int stride, vec *o) {
-    const vec u0 = u[0], u1 = u[stride], u2 = u[2 * stride], u3 = u[3 * stride], u4 = u[4 * stride], u5 = u[5 * stride];
-    const vec a = (u1 + u2) * (1 / 6.0F), b = (u2 - u1) * (1 / 6.0F), c = u3 + u4, e = u3 - u4;
-    o[0] = u0 * 0.25F - a + c * (1 / 24.0F);
-    o[1] = b + e * (1 / 12.0F);
-    o[2] = c * (1 / 6.0F) - a + u5;
-}
+/* ---- transformed weights ---- */
 
-/* ---- transforms of tiles ---- */
-
-/* The transforms below take the rows of the 6x6 result in turn, singly or in the pairs that share terms, and read
- * the tile anew for each: 84 loads and no spills where keeping 36 vectors means 72 loads and 36 more stores. */
-
-INLINE void store_row(const vec *row, float *v, size_t point) {
-    vec o[SIDE];
-    input_transform(row, 1, o);
-#pragma GCC unroll 6
-    for (int j = 0; j < SIDE; j++) store(v + sz(j) * point, o[j]);
-}
-
-/* B' d B of the 6x6 pixels around an output tile, for all channels: point e of channel k to
- * v[e * point + k/W * block + k%W]. Pixel (i, j) is at row[i] + j*c, or at pixel[i*SIDE + j] when row is NULL. */
-INLINE void input_tile_at(const float *const *row, const float *const *pixel, int c, float *v, size_t point,
-                          size_t block) {
-#define D(i, j) load((row != NULL ? row[i] + (j)*c : pixel[(i)*SIDE + (j)]) + k)
-    for (int k = 0; k < c; k += W, v += block) {
-        vec r[SIDE], q[SIDE];
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) r[j] = 4 * D(0, j) - 5 * D(2, j) + D(4, j);
-        store_row(r, v, point);
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) {
-            const vec a = D(4, j) - 4 * D(2, j), b = D(3, j) - 4 * D(1, j);
-            r[j] = a + b, q[j] = a - b;
-        }
-        store_row(r, v + 1 * SIDE * point, point);
-        store_row(q, v + 2 * SIDE * point, point);
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) {
-            const vec a = D(4, j) - D(2, j), b = D(3, j) - D(1, j);
-            r[j] = a + 2 * b, q[j] = a - 2 * b;
-        }
-        store_row(r, v + 3 * SIDE * point, point);
-        store_row(q, v + 4 * SIDE * point, point);
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) r[j] = 4 * D(1, j) - 5 * D(3, j) + D(5, j);
-        store_row(r, v + 5 * SIDE * point, point);
-    }
-#undef D
-}
-
-static void input_tile(const tiling *t, place p, const float *x, int c, const float *zeros, float *v, size_t point,
-                       size_t block) {
-    const float *image = x + sz(p.n) * sz(t->h) * sz(t->w) * sz(c);
-    const int y0 = p.y - 1, x0 = p.x - 1;
-    if (y0 >= 0 && x0 >= 0 && y0 + SIDE <= t->h && x0 + SIDE <= t->w) {
-        const float *row[SIDE];
-        for (int i = 0; i < SIDE; i++) row[i] = image + (sz(y0 + i) * sz(t->w) + sz(x0)) * sz(c);
-        input_tile_at(row, NULL, c, v, point, block);
-        return;
-    }
-    const float *pixel[POINTS];
-    for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < SIDE; j++) {
-            const int yy = y0 + i, xx = x0 + j;
-            const bool inside = yy >= 0 && yy < t->h && xx >= 0 && xx < t->w;
-            pixel[i * SIDE + j] = inside ? image + (sz(yy) * sz(t->w) + sz(xx)) * sz(c) : zeros;
-        }
-    input_tile_at(NULL, pixel, c, v, point, block);
-}
-
-INLINE void store_grad_row(const vec *row, float *v, size_t point) {
-    vec o[SIDE];
-    output_adjoint(row, 1, o);
-#pragma GCC unroll 6
-    for (int j = 0; j < SIDE; j++) store(v + sz(j) * point, o[j]);
-}
-
-/* A dY A' of an output tile; outputs outside of the image are 0. Stored as input_tile does with block = W. */
-static void grad_tile(const tiling *t, place p, const float *dy, int c, const float *zeros, float *v, size_t point) {
-    const float *pixel[STEP * STEP];
-    for (int i = 0; i < STEP; i++)
-        for (int j = 0; j < STEP; j++) {
-            const size_t yy = sz(p.y + i), xx = sz(p.x + j);
-            const bool inside = p.y + i < t->h && p.x + j < t->w;
-            pixel[i * STEP + j] = inside ? dy + ((sz(p.n) * sz(t->h) + yy) * sz(t->w) + xx) * sz(c) : zeros;
-        }
-#define D(i, j) load(pixel[(i)*STEP + (j)] + k)
-    for (int k = 0; k < c; k += W, v += W) {
-        vec r[STEP], q[STEP];
-#pragma GCC unroll 4
-        for (int j = 0; j < STEP; j++) r[j] = D(0, j);
-        store_grad_row(r, v, point);
-#pragma GCC unroll 4
-        for (int j = 0; j < STEP; j++) {
-            const vec a = D(0, j) + D(2, j), b = D(1, j) + D(3, j);
-            r[j] = a + b, q[j] = a - b;
-        }
-        store_grad_row(r, v + 1 * SIDE * point, point);
-        store_grad_row(q, v + 2 * SIDE * point, point);
-#pragma GCC unroll 4
-        for (int j = 0; j < STEP; j++) {
-            const vec a = D(0, j) + 4 * D(2, j), b = 2 * D(1, j) + 8 * D(3, j);
-            r[j] = a + b, q[j] = a - b;
-        }
-        store_grad_row(r, v + 3 * SIDE * point, point);
-        store_grad_row(q, v + 4 * SIDE * point, point);
-#pragma GCC unroll 4
-        for (int j = 0; j < STEP; j++) r[j] = D(3, j);
-        store_grad_row(r, v + 5 * SIDE * point, point);
-    }
-#undef D
-}
-
-INLINE void write_row(const vec *row, float *dst, int columns, int c, vec shift, bool acc) {
-    vec o[STEP];
-    output_transform(row, 1, o);
-    if (columns == STEP && !acc) {
-#pragma GCC unroll 4
-        for (int j = 0; j < STEP; j++) store(dst + j * c, o[j] + shift);
-        return;
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < STEP; j++) {
-        if (j >= columns) break;
-        if (acc)
-            store(dst + j * c, load(dst + j * c) + o[j] + shift);
-        else
-            store(dst + j * c, o[j] + shift);
-    }
-}
-
-/* y = A' m A + bias, or y += A' m A, for channels first.. of which there are `count`, a multiple of W. */
-static void output_tile(const tiling *t, place p, const float *m, size_t point, int first, int count, int c,
-                        const float *bias, bool acc, float *y) {
-    const int rows = at_most(t->h - p.y, STEP), columns = at_most(t->w - p.x, STEP);
-    const size_t line = sz(t->w) * sz(c);
-    float *corner = y + sz(p.n) * sz(t->h) * line + sz(p.y) * line + sz(p.x) * sz(c) + first;
-    for (int k = 0; k < count; k += W) {
-        const vec shift = bias != NULL ? load(bias + first + k) : (vec){0};
-        vec u[STEP * SIDE], o[STEP];
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) {
-            vec d[SIDE];
-#pragma GCC unroll 6
-            for (int i = 0; i < SIDE; i++) d[i] = load(m + sz(i * SIDE + j) * point + k);
-            output_transform(d, 1, o);
-#pragma GCC unroll 4
-            for (int i = 0; i < STEP; i++) u[i * SIDE + j] = o[i];
-        }
-        for (int i = 0; i < rows; i++) write_row(u + i * SIDE, corner + sz(i) * line + k, columns, c, shift, acc);
-    }
-}
-
-/* ---- forward and input gradient ---- */
-
-typedef struct winograd {
-    tiling t;
-    int from, to;            /* channels read and written */
-    int block;               /* tiles at once */
-    size_t v_point, m_point; /* floats from a point to the next, in V and in the products */
-} winograd;
-
-static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
-    const bool forward = pass == ATH_CONV_FORWARD;
-    winograd d = {.t = tiling_of(s), .from = forward ? s->c_in : s->c_out, .to = forward ? s->c_out : s->c_in};
-    /* Few tiles, so that V and the products stay in L2 with a panel of weights; more where the weights do not, and
-     * are read anew from L3 for each block. Measured with 14, 28, 42, 56, 84 and 112 for all the layers of bench_conv. */
-    const size_t weights = sz(d.from) * sz(d.to);
-    d.block = even_blocks(d.t.total, (weights <= 128 * 128 ? 14 : weights <= 128 * 256 ? 28 : 56) / MR * MR);
-    /* An odd number of cache lines, so that the points do not fall on the same sets. */
-    d.v_point = (sz(d.block) * sz(d.from) / 16 | 1) * 16;
-    d.m_point = (sz(d.block) * PANEL / 16 | 1) * 16;
-    return d;
-}
-
-/* Floats from a point to the next in the packed weights, [panel][point][from][PANEL]; a cache line more than
- * needed, or the 36 points of a weight would all fall on the same cache set. */
-INLINE size_t u_point(int from) { return sz(from) * PANEL + 16; }
-
-static size_t winograd_pack_floats(const ath_conv_shape *s, ath_conv_pass pass) {
-    const bool forward = pass == ATH_CONV_FORWARD;
-    const int from = forward ? s->c_in : s->c_out, to = forward ? s->c_out : s->c_in;
-    return sz((to + PANEL - 1) / PANEL) * POINTS * u_point(from);
-}
-
-/* G g G' for the nine taps at g[t * tap], written past the cache when it would not stay there. */
-INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point, bool past_cache) {
+/* G g G' for the nine taps at g[t * tap]: point e to dst[e * point]. */
+INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point) {
     vec d[9], u[SIDE * 3], o[SIDE];
 #pragma GCC unroll 9
     for (int t = 0; t < 9; t++) d[t] = load(g + sz(t) * tap);
@@ -300,70 +57,162 @@ INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point, bo
     for (int i = 0; i < SIDE; i++) {
         weight_transform(u + i * 3, 1, o);
 #pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) {
-            float *to = dst + sz(i * SIDE + j) * point;
-            if (past_cache)
-                store_past_cache(to, o[j]);
-            else
-                store(to, o[j]);
-        }
+        for (int j = 0; j < SIDE; j++) store(dst + sz(i * SIDE + j) * point, o[j]);
     }
 }
 
-static void winograd_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed) {
-    const bool forward = pass == ATH_CONV_FORWARD;
-    const int from = forward ? s->c_in : s->c_out, to = forward ? s->c_out : s->c_in;
-    const size_t ci = sz(s->c_in), co = sz(s->c_out), point = u_point(from);
-    if (to % PANEL != 0) memset(packed, 0, winograd_pack_floats(s, pass) * sizeof *packed);
-    /* Weights of more than 128 x 128 channels leave L2 anyway, and writing past it then takes 0.6 of the time. Whole
-     * cache lines only: nothing is gained by half ones. */
-    const bool past_cache = W == 16 && from * to > 128 * 128 && (uintptr_t)packed % 64 == 0;
-    for (int j = 0; j < to; j += W)
-        for (int k0 = 0; k0 < from; k0 += W) {
-            float *dst = packed + sz(j / PANEL) * POINTS * point + sz(k0) * PANEL + sz(j % PANEL);
-            if (forward) {
-                for (int k = k0; k < k0 + W; k++, dst += PANEL)
-                    weight_tile(w + sz(k) * co + sz(j), ci * co, dst, point, past_cache);
+/* The weights as one pass reads them: from which channels to which. */
+typedef struct weights {
+    const float *w;
+    int c_in, c_out;
+    bool forward; /* else transposed and turned around */
+} weights;
+
+INLINE weights weights_of(const ath_conv_shape *s, ath_conv_pass pass, const float *w) {
+    return (weights){w, s->c_in, s->c_out, pass == ATH_CONV_FORWARD};
+}
+INLINE int from_of(const weights *g) { return g->forward ? g->c_in : g->c_out; }
+INLINE int to_of(const weights *g) { return g->forward ? g->c_out : g->c_in; }
+
+/* W x W channels, `from` k0.. and `to` j0..: row k to u + k * PANEL. The weights of rows to come are asked for in time:
+ * their strides are too long for the hardware to guess. */
+static void weight_block(const weights *g, int j0, int k0, float *u, size_t point) {
+    const size_t ci = sz(g->c_in), co = sz(g->c_out);
+    if (g->forward) {
+        for (int k = 0; k < W; k++) {
+            const float *w = g->w + sz(k0 + k) * co + sz(j0);
+            for (size_t t = 0; t < 9; t++) __builtin_prefetch(w + t * ci * co + AHEAD * co);
+            weight_tile(w, ci * co, u + k * PANEL, point);
+        }
+        return;
+    }
+    float turned[9 * ATH_W * ATH_W] __attribute__((aligned(64))); /* [tap][from][to] */
+    for (int t = 0; t < 9; t++) {
+        vec rows[ATH_W];
+        for (int l = 0; l < W; l++) {
+            const float *w = g->w + (sz(8 - t) * ci + sz(j0 + l)) * co + sz(k0);
+            __builtin_prefetch(w + W);
+            rows[l] = load(w);
+        }
+        transpose(rows);
+        for (int k = 0; k < W; k++) store(turned + (t * W + k) * W, rows[k]);
+    }
+    for (int k = 0; k < W; k++) weight_tile(turned + k * W, sz(W * W), u + k * PANEL, point);
+}
+
+/* A panel of weights, [point][depth][PANEL]: `from` channels k0.. k0+depth-1, `to` channels j0.. of which those that do
+ * not exist are zero. */
+static void weight_panel(const weights *g, int j0, int k0, int depth, float *u, size_t point) {
+    const int to = to_of(g);
+    for (int j = 0; j < PANEL; j += W)
+        for (int k = 0; k < depth; k += W) {
+            float *dst = u + sz(k) * PANEL + j;
+            if (j0 + j < to) {
+                weight_block(g, j0 + j, k0 + k, dst, point);
                 continue;
             }
-            float g[9 * ATH_W * ATH_W]; /* [tap][from][to], turned around */
-            for (size_t t = 0; t < 9; t++)
-                for (size_t l = 0; l < sz(W); l++)
-                    for (size_t k = 0; k < sz(W); k++)
-                        g[(t * sz(W) + k) * sz(W) + l] = w[((8 - t) * ci + sz(j) + l) * co + sz(k0) + k];
-            for (int k = 0; k < W; k++, dst += PANEL) weight_tile(g + k * W, sz(W) * sz(W), dst, point, past_cache);
+            for (int e = 0; e < POINTS; e++)
+                for (int l = 0; l < W; l++) store(dst + sz(e) * point + l * PANEL, (vec){0});
         }
-    if (past_cache) _mm_sfence();
+}
+
+/* Transformed weights are four times the weights. Small ones are made once per change and kept, for all the workers and
+ * micro-batches of a step; large ones would be read from memory more slowly than they are made again from the weights,
+ * a part that stays in L2 at a time. */
+static bool keeps_weights(const ath_conv_shape *s) { return s->c_in * s->c_out < keep_below(); }
+
+/* Floats from a point to the next in a panel; a cache line more than needed, or the 36 points of a weight would all fall
+ * on the same cache set. */
+INLINE size_t u_point(int depth) { return sz(depth) * PANEL + 16; }
+
+static size_t winograd_pack_floats(const ath_conv_shape *s, ath_conv_pass pass) {
+    const weights g = weights_of(s, pass, NULL);
+    return keeps_weights(s) ? sz((to_of(&g) + PANEL - 1) / PANEL) * POINTS * u_point(from_of(&g)) : 0;
+}
+
+static void winograd_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed) {
+    const weights g = weights_of(s, pass, w);
+    const size_t point = u_point(from_of(&g));
+    for (int j = 0; j < to_of(&g); j += PANEL, packed += POINTS * point)
+        weight_panel(&g, j, 0, from_of(&g), packed, point);
+}
+
+/* ---- forward and input gradient ---- */
+
+typedef struct winograd {
+    tiling t;
+    int from, to;                     /* channels read and written */
+    int block;                        /* tiles at once */
+    bool keeps;                       /* the weights come transformed */
+    int depth;                        /* channels read at once: all, or a part of the weights that stays in L2 */
+    size_t v_point, m_point, u_point; /* floats from a point to the next: V, products, weights */
+} winograd;
+
+static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
+    const weights g = weights_of(s, pass, NULL);
+    winograd d = {.t = tiling_of(s), .from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
+    /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
+     * products of a panel leave room for, since the weights are made again for each block. */
+    d.block = even_blocks(d.t.total, d.keeps ? kept_block() : made_block());
+    d.depth = d.keeps ? d.from : at_most(d.from, made_depth());
+    d.u_point = u_point(d.depth);
+    /* An odd number of cache lines, so that the points do not fall on the same sets. */
+    d.v_point = (sz(d.block) * sz(d.from) / 16 | 1) * 16;
+    d.m_point = (sz(d.block) * PANEL / 16 | 1) * 16;
+    return d;
 }
 
 static size_t winograd_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     const winograd d = winograd_plan(s, pass);
-    return POINTS * (d.v_point + d.m_point) + sz(d.from);
+    return POINTS * (d.v_point + d.m_point + (d.keeps ? 0 : d.u_point)) + sz(d.from);
+}
+
+/* V of tiles first.. first+count-1: [point][group of rows][from/W][row][W]. */
+static void transform_input(const winograd *d, const float *in, int first, int count, const float *zeros, float *v) {
+    const int groups = group_count(count);
+    for (int g = 0, r = 0; g < groups; g++) {
+        const int mr = group_size(count, groups, g);
+        for (int i = 0; i < mr; i++)
+            input_tile(&d->t, place_of(&d->t, first + r + i), in, d->from, d->from, zeros,
+                       v + sz(r) * sz(d->from) + i * W, d->v_point, sz(mr) * W);
+        r += mr;
+    }
+}
+
+/* m (+)= V u for `count` tiles, `from` channels k0.. k0+depth-1 and a panel of `to` channels. */
+static void multiply_panel(const winograd *d, const float *v, const float *u, size_t u_stride, int k0, int depth,
+                           int count, float *m) {
+    const grouping groups = grouping_of(count);
+    for (int e = 0; e < POINTS; e++, m += d->m_point, v += d->v_point, u += u_stride) {
+        const float *rows = v;
+        float *c = m;
+        for (int g = 0; g < groups.groups; g++) {
+            const int mr = groups.size + (g < groups.large);
+            const float *next = rows + sz(mr) * sz(d->from);
+            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, next + sz(k0) * sz(mr));
+            rows = next;
+            c += mr * PANEL;
+        }
+    }
 }
 
 static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
                          const float *bias, bool acc, float *out, float *scratch) {
     const winograd d = winograd_plan(s, pass);
-    float *v = scratch, *m = v + POINTS * d.v_point, *zeros = m + POINTS * d.m_point;
+    const weights raw = weights_of(s, pass, packed);
+    float *v = scratch, *m = v + POINTS * d.v_point, *u = m + POINTS * d.m_point;
+    float *zeros = u + (d.keeps ? 0 : POINTS * d.u_point);
     memset(zeros, 0, sz(d.from) * sizeof *zeros);
     for (int first = 0; first < d.t.total; first += d.block) {
-        const int count = at_most(d.t.total - first, d.block), groups = group_count(count);
-        for (int g = 0, r = 0; g < groups; g++) {
-            const int mr = group_size(count, groups, g);
-            for (int i = 0; i < mr; i++)
-                input_tile(&d.t, place_of(&d.t, first + r + i), in, d.from, zeros, v + sz(r) * sz(d.from) + i * W,
-                           d.v_point, sz(mr) * W);
-            r += mr;
-        }
+        const int count = at_most(d.t.total - first, d.block);
+        transform_input(&d, in, first, count, zeros, v);
         for (int j = 0; j < d.to; j += PANEL) {
-            const float *b = packed + sz(j / PANEL) * POINTS * u_point(d.from);
-            for (int e = 0; e < POINTS; e++, b += u_point(d.from))
-                for (int g = 0, r = 0; g < groups; g++) {
-                    const int mr = group_size(count, groups, g);
-                    rows_of[mr](v + sz(e) * d.v_point + sz(r) * sz(d.from), b, d.from,
-                                m + sz(e) * d.m_point + sz(r) * PANEL);
-                    r += mr;
-                }
+            for (int k0 = 0; k0 < d.from; k0 += d.depth) {
+                const int depth = at_most(d.from - k0, d.depth);
+                const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
+                if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
+                multiply_panel(&d, v, d.keeps ? panel : u, d.u_point, k0, depth, count, m);
+            }
             for (int r = 0; r < count; r++)
                 output_tile(&d.t, place_of(&d.t, first + r), m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
                             d.to, bias, acc, out);
@@ -380,39 +229,43 @@ static bool winograd_takes_dw(const ath_conv_shape *s) {
     return winograd_takes(s) && t.total > 2;
 }
 
+/* The sums are 36 times channels squared: kept in L2 while the tiles pass by in blocks when they are small enough. Else
+ * channels are taken in squares whose sums fit, over many tiles at once, each channel block of the transformed tiles
+ * being contiguous: [channel block][point][tile][channels]. */
 typedef struct winograd_dw {
     tiling t;
-    int block, m, n; /* tiles at once; rows and columns of the sum at once */
-    int n_all;       /* columns, padded */
-    int lda, ldb;    /* floats of a tile, off powers of two */
+    int block;       /* tiles at once */
+    int m, n;        /* channels of a block: of x, of dy */
+    int n_all;       /* channels of dy, padded to a panel */
     bool keeps;      /* more than one block of tiles: the sums of all channels are kept */
+    size_t lda, ldb; /* floats of a tile in a channel block, off powers of two */
 } winograd_dw;
 
-/* Measured with 14 to 128 tiles, and 32 to all channels, for all the layers of bench_conv: more tiles save traffic of the
- * sums and cost more in that of V and W. When one block has all the tiles, sums are taken in parts that stay in L2 until
- * they are turned into weights. */
+enum { DW_SQUARE = 64 };
+
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
-    winograd_dw d = {.t = tiling_of(s), .m = s->c_in, .n_all = round_up(s->c_out, PANEL)};
-    d.n = d.n_all;
-    d.lda = s->c_in + 16;
-    d.ldb = d.n_all + 16;
-    d.block = even_blocks(d.t.total, 32);
+    winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
+    d.n = at_most(d.n_all, DW_SQUARE);
+    d.block = even_blocks(d.t.total, s->c_in * d.n_all <= dw_small() ? dws_block() : dw_block());
     d.keeps = d.t.total > d.block;
-    if (!d.keeps || s->c_in * s->c_out > 128 * 256) {
-        d.m = at_most(d.m, d.keeps ? 64 : 32);
-        d.n = at_most(d.n, 64);
-    }
+    d.lda = sz(d.m) + 16;
+    d.ldb = sz(d.n) + 16;
     return d;
 }
+
+INLINE size_t a_floats(const winograd_dw *d, int c_in) {
+    return sz((c_in + d->m - 1) / d->m * POINTS * d->block) * d->lda;
+}
+INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS * d->block) * d->ldb; }
 
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
     const winograd_dw d = winograd_dw_plan(s);
     const size_t sums = d.keeps ? sz(s->c_in) * sz(d.n_all) : sz(d.m) * sz(d.n);
-    return POINTS * (sz(d.block) * sz(d.lda + d.ldb) + sums) + sz(at_least(s->c_in, s->c_out));
+    return a_floats(&d, s->c_in) + b_floats(&d) + POINTS * sums + sz(at_least(s->c_in, s->c_out));
 }
 
-/* dw = G' sum G for m x n channels, the sums being [point][n/PANEL][m][PANEL]. */
-static void finish_weights(const float *sum, int m, int n, int valid, float *dw, size_t tap, int c_out) {
+/* dw = (or += when acc) G' sum G for m x n channels, the sums being [point][n/PANEL][m][PANEL]. */
+static void finish_weights(const float *sum, int m, int n, int valid, float *dw, size_t tap, int c_out, bool acc) {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < valid; j += W) {
             const float *from = sum + (sz(j / PANEL) * sz(m) + sz(i)) * PANEL + j % PANEL;
@@ -430,35 +283,50 @@ static void finish_weights(const float *sum, int m, int n, int valid, float *dw,
             for (int a = 0; a < 3; a++) {
                 weight_adjoint(u + a * SIDE, 1, o);
 #pragma GCC unroll 3
-                for (int b = 0; b < 3; b++) store(dw + sz(a * 3 + b) * tap + sz(i) * sz(c_out) + j, o[b]);
+                for (int b = 0; b < 3; b++) {
+                    float *to = dw + sz(a * 3 + b) * tap + sz(i) * sz(c_out) + j;
+                    store(to, acc ? load(to) + o[b] : o[b]);
+                }
             }
         }
 }
 
-static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *scratch) {
+/* The transforms of tiles first..first+count-1, of x to a and of dy to b. */
+static void transform_both(const winograd_dw *d, const ath_conv_shape *s, const float *x, const float *dy, int first,
+                           int count, const float *zeros, float *a, float *b) {
+    const size_t a_point = sz(d->block) * d->lda, b_point = sz(d->block) * d->ldb;
+    for (int r = 0; r < count; r++) {
+        const place p = place_of(&d->t, first + r);
+        for (int i = 0; i < s->c_in; i += d->m)
+            input_tile(&d->t, p, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
+                       a + sz(i / d->m) * POINTS * a_point + sz(r) * d->lda, a_point, W);
+        for (int j = 0; j < s->c_out; j += d->n)
+            grad_tile(&d->t, p, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
+                      b + sz(j / d->n) * POINTS * b_point + sz(r) * d->ldb, b_point);
+    }
+}
+
+static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, bool acc,
+                                 float *scratch) {
     const winograd_dw d = winograd_dw_plan(s);
     const int ci = s->c_in, co = s->c_out;
-    const size_t a_point = sz(d.block) * sz(d.lda), b_point = sz(d.block) * sz(d.ldb);
-    float *a = scratch, *b = a + POINTS * a_point, *zeros = b + POINTS * b_point, *sums = zeros + at_least(ci, co);
+    const size_t a_point = sz(d.block) * d.lda, b_point = sz(d.block) * d.ldb;
+    float *a = scratch, *b = a + a_floats(&d, ci), *zeros = b + b_floats(&d), *sums = zeros + at_least(ci, co);
     memset(zeros, 0, sz(at_least(ci, co)) * sizeof *zeros);
-    for (size_t r = 0; co < d.n_all && r < POINTS * sz(d.block); r++)
-        memset(b + r * sz(d.ldb) + co, 0, sz(d.n_all - co) * sizeof *b);
+    if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
     for (int first = 0; first < d.t.total; first += d.block) {
         const int count = at_most(d.t.total - first, d.block);
-        for (int r = 0; r < count; r++) {
-            const place p = place_of(&d.t, first + r);
-            input_tile(&d.t, p, x, ci, zeros, a + sz(r) * sz(d.lda), a_point, W);
-            grad_tile(&d.t, p, dy, co, zeros, b + sz(r) * sz(d.ldb), b_point);
-        }
+        transform_both(&d, s, x, dy, first, count, zeros, a, b);
         float *sum = sums;
         for (int i = 0; i < ci; i += d.m)
             for (int j = 0; j < d.n_all; j += d.n) {
                 const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
+                const float *ai = a + sz(i / d.m) * POINTS * a_point, *bj = b + sz(j / d.n) * POINTS * b_point;
                 for (int e = 0; e < POINTS; e++)
-                    outer_matrix(m, n, count, a + sz(e) * a_point + i, sz(d.lda), b + sz(e) * b_point + j, sz(d.ldb),
+                    outer_matrix(m, n, count, ai + sz(e) * a_point, d.lda, bj + sz(e) * b_point, d.ldb,
                                  sum + sz(e) * sz(m) * sz(n), first > 0);
                 if (first + count == d.t.total)
-                    finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co);
+                    finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co, acc);
                 if (d.keeps) sum += POINTS * sz(m) * sz(n);
             }
     }
