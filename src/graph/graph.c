@@ -111,7 +111,7 @@ ath_node *ath_node_add(ath_graph *g, const ath_op *op, const char *name, ath_sha
         return NULL;
     }
     ath_node *node = &g->node[g->n_node++];
-    *node = (ath_node){.op = op, .x = {x0.id, x1.id, x2.id}, .y = y, .weight = -1, .bias = -1, .name = text};
+    *node = (ath_node){.op = op, .x = {x0.id, x1.id, x2.id}, .y = y, .param = {-1, -1, -1, -1}, .name = text};
     return node;
 }
 

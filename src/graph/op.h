@@ -6,7 +6,7 @@
 #include "graph/params.h"
 #include "kernels/kernels.h"
 
-enum { ATH_MAX_IN = 3 };
+enum { ATH_MAX_IN = 7, ATH_MAX_PARAM = 4 };
 
 typedef struct ath_op ath_op;
 
@@ -15,11 +15,16 @@ typedef struct ath_node {
     const ath_op *op;
     int32_t x[ATH_MAX_IN]; /* tensor ids, 0 where there is none */
     ath_shape y;
-    int32_t weight, bias; /* indices of parameters, -1 for none */
-    const char *name;     /* the layer's, for messages and tables */
-    union {               /* what is particular to one op */
+    /* Indices of parameters, -1 for none: weight, bias; a fused convolution's norm has two more. */
+    int32_t param[ATH_MAX_PARAM];
+    const char *name; /* the layer's, for messages and tables */
+    union {           /* what is particular to one op */
         struct {
             int kernel, stride, pad_before, pad_after;
+            int groups; /* of the group norm that is fused with it, 0: none */
+            float eps;
+            bool silu;
+            int index; /* of the scale of the second part of x */
         } conv;
         struct {
             int groups;
@@ -61,12 +66,14 @@ typedef struct ath_call {
     const float *x[ATH_MAX_IN];               /* values (n, xs); NULL where there is none */
     float *y;                                 /* (n, ys)                                  */
     float *aux;                               /* kept from forward to vjp                 */
-    const float *w, *b;                       /* parameters, as stored                    */
-    const float *packed_forward, *packed_vjp; /* as the op packed them, or w              */
+    const float *p[ATH_MAX_PARAM];            /* parameters, as stored                    */
+    const float *packed_forward, *packed_vjp; /* as the op packed the first, or it itself */
     const float *dy;                          /* (n, ys)                                  */
     float *dx[ATH_MAX_IN];                    /* NULL when nobody wants it                */
     bool acc[ATH_MAX_IN];                     /* add to dx[j] rather than write it        */
-    float *dw, *db;                           /* written, not added to; NULL: not wanted  */
+    float *dp[ATH_MAX_PARAM];                 /* their gradients; NULL: not wanted        */
+    bool add_params;                          /* add to dp rather than write: what is added has the bits
+                                               * that would be written                    */
     float *scratch;                           /* scratch_floats(), contents undefined     */
     bool training;                            /* dropout is on                            */
     ath_rng rng;
@@ -74,14 +81,22 @@ typedef struct ath_call {
 } ath_call;
 
 /* What a vjp reads of the forward's values, so that memory lives as long as it must. */
-enum { ATH_READS_X0 = 1, ATH_READS_X1 = 2, ATH_READS_X2 = 4, ATH_READS_Y = 8, ATH_READS_AUX = 16 };
+enum {
+    ATH_READS_X0 = 1, /* << j: input j */
+    ATH_READS_X1 = 2,
+    ATH_READS_X2 = 4,
+    ATH_READS_Y = 1 << ATH_MAX_IN,
+    ATH_READS_AUX = 2 << ATH_MAX_IN
+};
 
 struct ath_op {
     const char *name;
     void (*forward)(const ath_call *);
     void (*vjp)(const ath_call *); /* dx = J^T dy, dw = ...; NULL: no gradient passes (labels) */
     unsigned vjp_reads;
-    bool in_place; /* y may be x[0]'s memory */
+    bool in_place;    /* y may be x[0]'s memory */
+    bool adds_params; /* knows add_params */
+    int passes_on; /* dx of this input, if not 0, is dy or adds it: where it would be written it may be dy's memory */
     bool is_conv;  /* node.at.conv is this one's */
     /* Sizes for n images; NULL means 0. `vjp` says for which of the two. */
     size_t (*aux_floats)(const ath_node *, int n);
@@ -102,6 +117,10 @@ ath_tensor ath_node_tensor(const ath_graph *g, const ath_node *node); /* {0} of 
 int32_t ath_param_add(ath_graph *g, const char *name, const char *part, ath_param_kind kind, int n_dim,
                       const int64_t *dim, double init_scale);
 bool ath_graph_ok(const ath_graph *g);
+
+/* Channels of a convolution's inputs and what else it reads once fuse.c has seen it; a plain one has only x. */
+enum { CONV_X, CONV_X2, CONV_X2_SCALES, CONV_VECTOR, CONV_RESIDUAL, CONV_SCALE, CONV_SHIFT };
+enum { CONV_WEIGHT, CONV_BIAS, CONV_GAMMA, CONV_BETA };
 
 /* ---- for plans ---- */
 int ath_graph_nodes(const ath_graph *g);

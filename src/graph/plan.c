@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "graph/fuse.h"
 #include "graph/memory.h"
 #include "graph/op.h"
 
@@ -24,7 +25,9 @@ typedef struct node_plan {
 } node_plan;
 
 struct ath_plan {
-    const ath_graph *g;
+    const ath_graph *g; /* as it was written: whose tensors callers name, and whose parameters these are */
+    ath_graph *fused;   /* the operations that run */
+    int32_t *map;       /* from tensor ids of g to those of fused */
     const ath_kernels *k;
     int n, n_node, n_buffer;
     unsigned want;
@@ -57,19 +60,19 @@ static bool is_input(const ath_node *node) { return node->op->forward == NULL; }
 /* Who needs a gradient, whose vjp runs, and which edges add rather than write. */
 static void trace_gradients(ath_plan *p) {
     for (int i = 0; i < p->n_node; i++) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         node_plan *np = &p->node[i];
         if (is_input(node))
             np->needs_grad = (p->want & ATH_GRAD_INPUTS) && node->at.input.differentiable;
         else if (node->op->vjp) {
-            np->needs_grad = (p->want & ATH_GRAD_PARAMS) && node->weight >= 0;
+            np->needs_grad = (p->want & ATH_GRAD_PARAMS) && node->param[0] >= 0;
             for (int j = 0; j < ATH_MAX_IN; j++)
                 if (node->x[j] && p->node[node->x[j] - 1].needs_grad) np->needs_grad = true;
         }
     }
-    p->node[ath_graph_output(p->g).id - 1].reaches_output = true;
+    p->node[ath_graph_output(p->fused).id - 1].reaches_output = true;
     for (int i = p->n_node - 1; i >= 0; i--) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         node_plan *np = &p->node[i];
         if (!np->reaches_output) continue;
         np->has_vjp = np->needs_grad && !is_input(node);
@@ -78,12 +81,21 @@ static void trace_gradients(ath_plan *p) {
     }
 }
 
+/* Whether the gradient of input j of operation i may live where that of its result does, since it is the same. */
+static bool passes_on(const ath_plan *p, int i, int j) {
+    const ath_node *node = ath_graph_node(p->fused, i);
+    if (j == 0 || j != node->op->passes_on || (p->want & ATH_UNSHARED)) return false;
+    for (int k = 0; k < ATH_MAX_IN; k++)
+        if (k != j && node->x[k] == node->x[j]) return false;
+    return i != ath_graph_output(p->fused).id - 1; /* that one is the caller's */
+}
+
 /* Buffers for everything, with the steps between which each must stand. */
 static void find_lifetimes(ath_plan *p) {
     const size_t n = (size_t)p->n;
-    const int output = ath_graph_output(p->g).id - 1, hand_over = p->n_node;
+    const int output = ath_graph_output(p->fused).id - 1, hand_over = p->n_node;
     for (int i = 0; i < p->n_node; i++) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         const ath_op *op = node->op;
         node_plan *np = &p->node[i];
         np->value = np->grad = np->aux = np->forward_scratch = np->vjp_scratch = np->dparam = NO_BUFFER;
@@ -95,13 +107,13 @@ static void find_lifetimes(ath_plan *p) {
         np->value = add_buffer(p, n * ath_shape_len(node->y), is_input(node) ? 0 : now, now);
         if (op->aux_floats) np->aux = add_buffer(p, op->aux_floats(node, p->n), now, now);
         if (op->scratch_floats)
-            np->forward_scratch = add_buffer(p, op->scratch_floats(p->g, node, p->k, p->n, false), now, now);
+            np->forward_scratch = add_buffer(p, op->scratch_floats(p->fused, node, p->k, p->n, false), now, now);
     }
     extend(p, p->node[output].value, hand_over);
     if (!p->node[output].needs_grad) return;
-    p->node[output].grad = add_buffer(p, n * ath_shape_len(ath_graph_node(p->g, output)->y), hand_over, hand_over);
+    p->node[output].grad = add_buffer(p, n * ath_shape_len(ath_graph_node(p->fused, output)->y), hand_over, hand_over);
     for (int i = p->n_node - 1; i >= 0; i--) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         const ath_op *op = node->op;
         node_plan *np = &p->node[i];
         const int now = vjp_step(p, i);
@@ -114,18 +126,20 @@ static void find_lifetimes(ath_plan *p) {
             if (op->vjp_reads & (ATH_READS_X0 << j)) extend(p, from->value, now);
             if (!from->needs_grad) continue;
             np->acc[j] = from->grad != NO_BUFFER;
-            if (from->grad == NO_BUFFER)
-                from->grad = add_buffer(p, n * ath_shape_len(ath_graph_node(p->g, node->x[j] - 1)->y), now, now);
+            if (from->grad != NO_BUFFER) continue;
+            if (passes_on(p, i, j))
+                from->grad = np->grad;
+            else
+                from->grad = add_buffer(p, n * ath_shape_len(ath_graph_node(p->fused, node->x[j] - 1)->y), now, now);
         }
         if (op->vjp_reads & ATH_READS_Y) extend(p, np->value, now);
         if (op->vjp_reads & ATH_READS_AUX) extend(p, np->aux, now);
         if (op->scratch_floats)
-            np->vjp_scratch = add_buffer(p, op->scratch_floats(p->g, node, p->k, p->n, true), now, now);
-        if ((p->want & ATH_GRAD_PARAMS) && node->weight >= 0) {
-            size_t len = ath_param_at(p->g, node->weight)->len;
-            if (node->bias >= 0) len += ath_param_at(p->g, node->bias)->len;
-            np->dparam = add_buffer(p, len, now, now);
-        }
+            np->vjp_scratch = add_buffer(p, op->scratch_floats(p->fused, node, p->k, p->n, true), now, now);
+        size_t len = 0;
+        for (int j = 0; (p->want & ATH_GRAD_PARAMS) && j < ATH_MAX_PARAM; j++)
+            if (node->param[j] >= 0) len += ath_param_at(p->g, node->param[j])->len;
+        np->dparam = add_buffer(p, len, now, now);
     }
 }
 
@@ -133,9 +147,10 @@ static void find_lifetimes(ath_plan *p) {
  * reads that input later. The merged buffer keeps the earlier one's place in the list. */
 static void reuse_in_place(ath_plan *p) {
     for (int i = 0; i < p->n_node; i++) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         node_plan *np = &p->node[i];
-        if (!node->op->in_place || np->value == NO_BUFFER || is_input(ath_graph_node(p->g, node->x[0] - 1))) continue;
+        if (!node->op->in_place || np->value == NO_BUFFER || is_input(ath_graph_node(p->fused, node->x[0] - 1)))
+            continue;
         const int old = p->node[node->x[0] - 1].value;
         bool read_twice = false; /* by this very operation */
         for (int j = 1; j < ATH_MAX_IN; j++) read_twice |= node->x[j] == node->x[0];
@@ -148,16 +163,18 @@ static void reuse_in_place(ath_plan *p) {
 
 static void find_packed(ath_plan *p) {
     for (int i = 0; i < p->n_node; i++) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         node_plan *np = &p->node[i];
         if (!node->op->pack_floats || !np->reaches_output) continue;
-        const size_t forward = node->op->pack_floats(p->g, node, p->k, false);
+        const size_t forward = node->op->pack_floats(p->fused, node, p->k, false);
         if (forward) {
             np->packed_forward = p->packed_floats;
             p->packed_floats += (forward + 15) / 16 * 16;
         }
-        const bool wants_dx = np->has_vjp && p->node[node->x[0] - 1].needs_grad;
-        const size_t vjp = wants_dx ? node->op->pack_floats(p->g, node, p->k, true) : 0;
+        bool wants_dx = false;
+        for (int j = 0; np->has_vjp && j < ATH_MAX_IN; j++)
+            if (node->x[j]) wants_dx |= p->node[node->x[j] - 1].needs_grad;
+        const size_t vjp = wants_dx ? node->op->pack_floats(p->fused, node, p->k, true) : 0;
         if (vjp) {
             np->packed_vjp = p->packed_floats;
             p->packed_floats += (vjp + 15) / 16 * 16;
@@ -168,17 +185,23 @@ static void find_packed(ath_plan *p) {
 ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned want, ath_err *err) {
     ATH_TRY(ath_graph_status(g, err));
     if (n < 1) return ath_fail(err, ATH_E_ARG, "a plan for %d images: expected at least 1", n);
-    const char *mode = getenv("ATH_PLAN");
+    const char *mode = getenv("ATH_PLAN"), *fuse = getenv("ATH_FUSE");
     if (mode && strcmp(mode, "unshared") == 0) want |= ATH_UNSHARED;
+    if (fuse && strcmp(fuse, "0") == 0) want |= ATH_UNFUSED;
     ath_plan *p = calloc(1, sizeof *p);
     if (!p) return ath_fail(err, ATH_E_MEM, "out of memory for the plan");
     p->g = g;
     p->k = ath_kernels_best();
     p->n = n;
-    p->n_node = ath_graph_nodes(g);
     p->want = want;
-    p->node = calloc((size_t)p->n_node, sizeof *p->node);
-    p->buffer = calloc((size_t)p->n_node * 6 + 1, sizeof *p->buffer);
+    p->map = calloc((size_t)ath_graph_nodes(g) + 1, sizeof *p->map);
+    if (p->map)
+        p->fused = want & ATH_UNFUSED ? ath_graph_copy(g, p->map) : ath_graph_fuse(g, want & ATH_GRAD_INPUTS, p->map);
+    if (p->fused) {
+        p->n_node = ath_graph_nodes(p->fused);
+        p->node = calloc((size_t)p->n_node, sizeof *p->node);
+        p->buffer = calloc((size_t)p->n_node * 6 + 1, sizeof *p->buffer);
+    }
     ath_status status = p->node && p->buffer ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the plan");
     if (status == ATH_OK) {
         trace_gradients(p);
@@ -203,6 +226,8 @@ ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned 
 
 void ath_plan_destroy(ath_plan *p) {
     if (!p) return;
+    ath_graph_destroy(p->fused);
+    free(p->map);
     free(p->node);
     free(p->buffer);
     free(p->arena);
@@ -214,25 +239,30 @@ static float *at_buffer(const ath_plan *p, int buffer) {
     return buffer == NO_BUFFER ? NULL : p->arena + p->buffer[buffer].offset;
 }
 
-float *ath_plan_value(ath_plan *p, ath_tensor t) { return t.id ? at_buffer(p, p->node[t.id - 1].value) : NULL; }
-float *ath_plan_grad(ath_plan *p, ath_tensor t) { return t.id ? at_buffer(p, p->node[t.id - 1].grad) : NULL; }
+float *ath_plan_value(ath_plan *p, ath_tensor t) {
+    return p->map[t.id] ? at_buffer(p, p->node[p->map[t.id] - 1].value) : NULL;
+}
+float *ath_plan_grad(ath_plan *p, ath_tensor t) {
+    return p->map[t.id] ? at_buffer(p, p->node[p->map[t.id] - 1].grad) : NULL;
+}
 
 size_t ath_plan_packed_floats(const ath_plan *p) { return p->packed_floats; }
 
 void ath_plan_pack(const ath_plan *p, const float *params, float *packed, int part, int parts) {
     for (int i = part; i < p->n_node; i += parts) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         const node_plan *np = &p->node[i];
-        if (node->weight < 0) continue;
-        const float *w = params + ath_param_at(p->g, node->weight)->offset;
-        if (np->packed_forward != not_packed) node->op->pack(p->g, node, p->k, false, w, packed + np->packed_forward);
-        if (np->packed_vjp != not_packed) node->op->pack(p->g, node, p->k, true, w, packed + np->packed_vjp);
+        if (node->param[0] < 0) continue;
+        const float *w = params + ath_param_at(p->g, node->param[0])->offset;
+        if (np->packed_forward != not_packed)
+            node->op->pack(p->fused, node, p->k, false, w, packed + np->packed_forward);
+        if (np->packed_vjp != not_packed) node->op->pack(p->fused, node, p->k, true, w, packed + np->packed_vjp);
     }
 }
 
 /* What forward and vjp of one operation both need. */
 static ath_call make_call(const ath_plan *p, const ath_run *run, int i) {
-    const ath_node *node = ath_graph_node(p->g, i);
+    const ath_node *node = ath_graph_node(p->fused, i);
     const node_plan *np = &p->node[i];
     ath_call call = {.node = node,
                      .k = p->k,
@@ -246,12 +276,12 @@ static ath_call make_call(const ath_plan *p, const ath_run *run, int i) {
     for (int j = 0; j < ATH_MAX_IN; j++) {
         if (!node->x[j]) continue;
         call.x[j] = at_buffer(p, p->node[node->x[j] - 1].value);
-        call.xs[j] = ath_graph_node(p->g, node->x[j] - 1)->y;
+        call.xs[j] = ath_graph_node(p->fused, node->x[j] - 1)->y;
     }
-    if (node->weight >= 0) call.w = run->params + ath_param_at(p->g, node->weight)->offset;
-    if (node->bias >= 0) call.b = run->params + ath_param_at(p->g, node->bias)->offset;
-    call.packed_forward = np->packed_forward == not_packed ? call.w : run->packed + np->packed_forward;
-    call.packed_vjp = np->packed_vjp == not_packed ? call.w : run->packed + np->packed_vjp;
+    for (int j = 0; j < ATH_MAX_PARAM; j++)
+        if (node->param[j] >= 0) call.p[j] = run->params + ath_param_at(p->g, node->param[j])->offset;
+    call.packed_forward = np->packed_forward == not_packed ? call.p[0] : run->packed + np->packed_forward;
+    call.packed_vjp = np->packed_vjp == not_packed ? call.p[0] : run->packed + np->packed_vjp;
     return call;
 }
 
@@ -268,7 +298,7 @@ void ath_plan_forward(ath_plan *p, const ath_run *run) {
     double since = p->seconds ? ath_clock() : 0;
     p->images += run->n;
     for (int i = 0; i < p->n_node; i++) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         if (is_input(node) || !p->node[i].reaches_output) continue;
         ath_call call = make_call(p, run, i);
         call.scratch = at_buffer(p, p->node[i].forward_scratch);
@@ -308,25 +338,39 @@ void ath_grad_sum_begin(ath_grad_sum *s, float *total) {
     for (int i = 0; i < ath_graph_nodes(s->g); i++) atomic_store(&s->turn[i], 0);
 }
 
-static void add_to(float *total, const float *part, size_t n, bool first) {
-    if (first)
-        memcpy(total, part, n * sizeof *total);
-    else
-        for (size_t i = 0; i < n; i++) total[i] += part[i];
-}
-
-/* Waits for the turn, adds, passes it on. */
-static void sum_in_order(ath_grad_sum *s, int i, int index, const float *dw, const float *db) {
-    const ath_node *node = ath_graph_node(s->g, i);
+/* Waits until it is micro-batch `index`'s turn to add the gradients of operation i. */
+static void wait_for_turn(ath_grad_sum *s, int i, int index) {
     for (int spin = 0; atomic_load_explicit(&s->turn[i], memory_order_acquire) != index; spin++)
         if (spin > 1000) sched_yield();
-    const ath_param *w = ath_param_at(s->g, node->weight);
-    add_to(s->total + w->offset, dw, w->len, index == 0);
-    if (db) {
-        const ath_param *b = ath_param_at(s->g, node->bias);
-        add_to(s->total + b->offset, db, b->len, index == 0);
+}
+
+/* Where the vjp of operation i puts its parameters' gradients: into the sum itself when it is this micro-batch's turn
+ * already, else into memory of its own. Returns whether it is the sum. */
+static bool place_params(const ath_plan *p, int i, ath_grad_sum *sum, int index, ath_call *call) {
+    const ath_node *node = ath_graph_node(p->fused, i);
+    float *own = at_buffer(p, p->node[i].dparam);
+    if (!own) return false;
+    const bool direct =
+        sum &&
+        (index == 0 || (node->op->adds_params && atomic_load_explicit(&sum->turn[i], memory_order_acquire) == index));
+    call->add_params = direct && index > 0;
+    for (int j = 0; j < ATH_MAX_PARAM; j++) {
+        if (node->param[j] < 0) continue;
+        const ath_param *param = ath_param_at(p->g, node->param[j]);
+        call->dp[j] = direct ? sum->total + param->offset : own;
+        if (!direct) own += param->len;
     }
-    atomic_store_explicit(&s->turn[i], index + 1, memory_order_release);
+    return direct;
+}
+
+static void add_in_turn(const ath_plan *p, int i, ath_grad_sum *sum, int index, const ath_call *call) {
+    const ath_node *node = ath_graph_node(p->fused, i);
+    wait_for_turn(sum, i, index);
+    for (int j = 0; j < ATH_MAX_PARAM; j++) {
+        if (node->param[j] < 0) continue;
+        const ath_param *param = ath_param_at(p->g, node->param[j]);
+        p->k->add(param->len, sum->total + param->offset, call->dp[j], sum->total + param->offset);
+    }
 }
 
 void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index) {
@@ -334,7 +378,7 @@ void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index)
     for (int i = p->n_node - 1; i >= 0; i--) {
         const node_plan *np = &p->node[i];
         if (!np->has_vjp) continue;
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         ath_call call = make_call(p, run, i);
         call.dy = at_buffer(p, np->grad);
         call.scratch = at_buffer(p, np->vjp_scratch);
@@ -343,11 +387,12 @@ void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index)
             call.dx[j] = at_buffer(p, p->node[node->x[j] - 1].grad);
             call.acc[j] = np->acc[j];
         }
-        call.dw = at_buffer(p, np->dparam);
-        if (call.dw && node->bias >= 0) call.db = call.dw + ath_param_at(p->g, node->weight)->len;
+        const bool direct = place_params(p, i, sum, index, &call);
         node->op->vjp(&call);
         take_time(p, i, 1, &since);
-        if (call.dw && sum) sum_in_order(sum, i, index, call.dw, call.db);
+        if (!call.dp[0] || !sum) continue;
+        if (!direct) add_in_turn(p, i, sum, index, &call);
+        atomic_store_explicit(&sum->turn[i], index + 1, memory_order_release);
         take_time(p, i, 2, &since);
     }
 }
@@ -362,13 +407,14 @@ ath_status ath_plan_time(ath_plan *p, ath_err *err) {
 
 bool ath_plan_time_of(const ath_plan *p, int i, ath_op_time *out) {
     if (i >= p->n_node) return false;
-    const ath_node *node = ath_graph_node(p->g, i);
+    const ath_node *node = ath_graph_node(p->fused, i);
     *out = (ath_op_time){.op = node->op->name, .name = node->name, .out = node->y};
-    if (node->x[0]) out->in = ath_graph_node(p->g, node->x[0] - 1)->y;
+    if (node->x[0]) out->in = ath_graph_node(p->fused, node->x[0] - 1)->y;
+    if (node->op->is_conv && node->x[CONV_X2]) out->in.c += ath_graph_node(p->fused, node->x[CONV_X2] - 1)->y.c;
     if (!p->seconds || is_input(node) || !p->node[i].reaches_output) return true;
     out->kernel = node->op->is_conv ? node->at.conv.kernel : 0;
     out->stride = node->op->is_conv ? node->at.conv.stride : 0;
-    out->flops = node->op->flops ? node->op->flops(p->g, node) : 0;
+    out->flops = node->op->flops ? node->op->flops(p->fused, node) : 0;
     out->images = p->images;
     out->forward = p->seconds[i][0];
     out->vjp = p->seconds[i][1];
@@ -403,7 +449,7 @@ void ath_plan_dump(const ath_plan *p, FILE *file) {
     fprintf(file, "plan of %d operations for %d images: %.2f MiB, packed weights %.2f MiB\n", p->n_node, p->n,
             (double)ath_plan_bytes(p) / 1048576, (double)p->packed_floats * sizeof(float) / 1048576);
     for (int i = 0; i < p->n_node; i++) {
-        const ath_node *node = ath_graph_node(p->g, i);
+        const ath_node *node = ath_graph_node(p->fused, i);
         const node_plan *np = &p->node[i];
         fprintf(file, "%4d %-18s %-52s (%d,%d,%d)%s", i, node->op->name, node->name, node->y.h, node->y.w, node->y.c,
                 np->has_vjp ? " vjp" : "");

@@ -22,11 +22,13 @@ enum {
     ATH_FORWARD = 0,
     ATH_GRAD_PARAMS = 1,
     ATH_GRAD_INPUTS = 2,
-    ATH_UNSHARED = 4 /* every buffer in memory of its own: the slow twin, for tests and debugging */
+    /* The slow twins, for tests and debugging: */
+    ATH_UNSHARED = 4, /* every buffer in memory of its own */
+    ATH_UNFUSED = 8   /* every operation as the net wrote it: see fuse.h */
 };
 
 /* Fails with the graph's own first mistake, or ATH_E_MEM. The graph is borrowed: it must outlive the plan. The environment's
- * ATH_PLAN=unshared sets ATH_UNSHARED. */
+ * ATH_PLAN=unshared sets ATH_UNSHARED, ATH_FUSE=0 sets ATH_UNFUSED. */
 ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned want, ath_err *err);
 void ath_plan_destroy(ath_plan *p); /* accepts NULL */
 

@@ -25,8 +25,20 @@ static inline int ath_conv_out(int size, const ath_conv_shape *s) {
     return (size + s->pad_before + s->pad_after - s->kernel) / s->stride + 1;
 }
 
+/* What is added to a convolution's result as it is written; any may be NULL. */
+typedef struct ath_conv_add {
+    const float *bias;     /* (c_out) of image i at bias + i * bias_step */
+    size_t bias_step;      /* 0: the same for all images */
+    const float *residual; /* (n,out_h,out_w,c_out), may be y itself */
+} ath_conv_add;
+
 /* The three products of a convolutional layer. */
 typedef enum ath_conv_pass { ATH_CONV_FORWARD, ATH_CONV_INPUT_GRAD, ATH_CONV_WEIGHT_GRAD } ath_conv_pass;
+
+/* Three numbers a channel. */
+typedef struct ath_affine {
+    const float *m, *a, *b;
+} ath_affine;
 
 typedef struct ath_kernels {
     const char *isa; /* "ref", "avx2", "avx512" */
@@ -41,25 +53,30 @@ typedef struct ath_kernels {
     size_t (*conv_pack_floats)(const ath_conv_shape *s, ath_conv_pass pass);
     void (*conv_pack)(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed);
     size_t (*conv_scratch_floats)(const ath_conv_shape *s, ath_conv_pass pass);
-    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in)) + bias (c_out) or + 0 when NULL */
-    void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, const float *bias, float *y,
+    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in)) + add: see ath_conv_add */
+    void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
                          float *scratch);
     /* dx (n,h,w,c_in) = (or += when acc) the adjoint applied to dy (n,out_h,out_w,c_out) */
     void (*conv_input_grad)(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
                             float *scratch);
-    /* dw (kernel,kernel,c_in,c_out) and db (c_out, may be NULL) are written, not added to */
-    void (*conv_weight_grad)(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
+    /* dw (kernel,kernel,c_in,c_out) and db (c_out, may be NULL) are written, or added to when acc: what is added has the
+     * bits that would be written. */
+    void (*conv_weight_grad)(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,
                              float *scratch);
 
-    /* ---- group norm over (h*w, c/groups); torch.nn.GroupNorm ----
-     * stats (n,groups,2) holds mean and 1/sqrt(var + eps), written by forward. `hw` is
-     * the number of positions of an image. gamma, beta (c). */
-    void (*group_norm_forward)(int n, int hw, int c, int groups, float eps, const float *x, const float *gamma,
-                               const float *beta, float *y, float *stats);
-    /* dx is written or added to; dgamma, dbeta (c) are written (both NULL: not wanted);
-     * dx may be NULL. */
-    void (*group_norm_vjp)(int n, int hw, int c, int groups, const float *x, const float *gamma, const float *stats,
-                           const float *dy, float *dx, bool acc, float *dgamma, float *dbeta);
+    /* ---- channel by channel, x (hw,c) of one image: what group norm is made of (norm.h) ----
+     * f(x) = (x - m) a + b with m, a, b (c), or the silu of that. */
+    /* sum, squares (c): over positions, of x less its value at the first one, and of that squared */
+    void (*moments)(int hw, int c, const float *x, double *sum, double *squares);
+    /* y = f(x), position p at y + p * ldy */
+    void (*affine)(int hw, int c, const float *x, ath_affine f, bool silu, float *y, size_t ldy);
+    /* d (position p at d + p * ldd) is multiplied by silu's slope there, if silu; then sum = sums of d,
+     * product = sums of d (x - m), (c) each */
+    void (*affine_sums)(int hw, int c, const float *x, ath_affine f, bool silu, float *d, size_t ldd, double *sum,
+                        double *product);
+    /* dx = (or += when acc) d a + (x - m) b + shift */
+    void (*affine_grad)(int hw, int c, const float *x, ath_affine f, const float *shift, const float *d, size_t ldd,
+                        float *dx, bool acc);
 
     /* ---- elementwise over `len` floats ----
      * silu(x) = x / (1 + exp(-x)). Relative error of the exponential at most 4e-7 (4 ulp). y may be x. */

@@ -56,18 +56,18 @@ static void label_forward(const ath_call *c) {
         if (row < 0)
             memset(y, 0, width * sizeof *y);
         else
-            memcpy(y, c->w + (size_t)row * width, width * sizeof *y);
+            memcpy(y, c->p[0] + (size_t)row * width, width * sizeof *y);
     }
 }
 
 static void label_vjp(const ath_call *c) {
-    if (!c->dw) return;
+    if (!c->dp[0]) return;
     const size_t width = (size_t)c->ys.c;
-    memset(c->dw, 0, (size_t)c->node->at.label.rows * width * sizeof(float));
+    memset(c->dp[0], 0, (size_t)c->node->at.label.rows * width * sizeof(float));
     for (int n = 0; n < c->n; n++) {
         const int row = row_of(c, n);
         if (row < 0) continue;
-        for (size_t i = 0; i < width; i++) c->dw[(size_t)row * width + i] += c->dy[(size_t)n * width + i];
+        for (size_t i = 0; i < width; i++) c->dp[0][(size_t)row * width + i] += c->dy[(size_t)n * width + i];
     }
 }
 
@@ -97,6 +97,6 @@ ath_tensor ath_label_embedding(ath_graph *g, ath_tensor label, const char *name,
     ath_node *node = ath_node_add(g, &label_embedding, name, (ath_shape){1, 1, c}, label, none, none);
     if (!node) return none;
     node->at.label.rows = rows;
-    node->weight = ath_param_add(g, name, "weight", ATH_P_TABLE, 2, (int64_t[]){rows, c}, 1);
+    node->param[0] = ath_param_add(g, name, "weight", ATH_P_TABLE, 2, (int64_t[]){rows, c}, 1);
     return ath_node_tensor(g, node);
 }

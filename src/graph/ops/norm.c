@@ -2,42 +2,64 @@
  * mean and the biased variance of a group of channels over an image, or of all
  * channels at one position, which is group norm of one group on images of one pixel. */
 #include "graph/op.h"
+#include "kernels/norm.h"
 
-/* The kernel's view: images, positions an image, groups. */
-typedef struct view {
-    int n, hw, groups;
-} view;
+/* Images, positions an image, groups. */
+static ath_norm view_of(const ath_node *node, int n) {
+    const ath_shape s = node->y;
+    ath_norm v = {.n = n, .hw = s.h * s.w, .groups = node->at.norm.groups, .c = {s.c, 0}, .eps = node->at.norm.eps};
+    if (v.groups == 0) {
+        v.n = n * v.hw;
+        v.hw = v.groups = 1;
+    }
+    return v;
+}
 
-static view view_of(const ath_node *node, ath_shape s, int n) {
-    if (node->at.norm.groups == 0) return (view){n * s.h * s.w, 1, 1};
-    return (view){n, s.h * s.w, node->at.norm.groups};
+static ath_norm norm_of(const ath_call *c) {
+    ath_norm v = view_of(c->node, c->n);
+    v.x[0] = c->x[0];
+    v.gamma = c->p[0];
+    v.beta = c->p[1];
+    return v;
 }
 
 static void forward(const ath_call *c) {
-    const view v = view_of(c->node, c->ys, c->n);
-    c->k->group_norm_forward(v.n, v.hw, c->ys.c, v.groups, c->node->at.norm.eps, c->x[0], c->w, c->b, c->y, c->aux);
+    const ath_norm v = norm_of(c);
+    ath_norm_stats(c->k, &v, c->aux, c->scratch);
+    ath_norm_apply(c->k, &v, c->aux, 0, v.n, c->y, c->scratch);
 }
 
 static void vjp(const ath_call *c) {
-    const view v = view_of(c->node, c->ys, c->n);
-    c->k->group_norm_vjp(v.n, v.hw, c->ys.c, v.groups, c->x[0], c->w, c->aux, c->dy, c->dx[0], c->acc[0], c->dw, c->db);
+    const ath_norm v = norm_of(c);
+    const ath_norm_grads to = {
+        .dx = {c->dx[0]}, .acc = {c->acc[0]}, .dgamma = c->dp[0], .dbeta = c->dp[1], .acc_params = c->add_params};
+    ath_norm_vjp(c->k, &v, c->aux, (float *)c->dy, to, c->scratch); /* only a silu changes dy */
 }
 
 static size_t aux_floats(const ath_node *node, int n) {
-    const view v = view_of(node, node->y, n);
+    const ath_norm v = view_of(node, n);
     return 2 * (size_t)v.n * (size_t)v.groups;
+}
+
+static size_t scratch_floats(const ath_graph *g, const ath_node *node, const ath_kernels *k, int n, bool in_vjp) {
+    (void)g, (void)k, (void)n, (void)in_vjp;
+    return ath_norm_work_floats(node->y.c);
 }
 
 static const ath_op group_norm = {.name = "group_norm",
                                   .forward = forward,
                                   .vjp = vjp,
                                   .vjp_reads = ATH_READS_X0 | ATH_READS_AUX,
-                                  .aux_floats = aux_floats};
+                                  .adds_params = true,
+                                  .aux_floats = aux_floats,
+                                  .scratch_floats = scratch_floats};
 static const ath_op layer_norm = {.name = "layer_norm",
                                   .forward = forward,
                                   .vjp = vjp,
                                   .vjp_reads = ATH_READS_X0 | ATH_READS_AUX,
-                                  .aux_floats = aux_floats};
+                                  .adds_params = true,
+                                  .aux_floats = aux_floats,
+                                  .scratch_floats = scratch_floats};
 
 static ath_tensor add_norm(ath_graph *g, const ath_op *op, ath_tensor x, const char *name, int groups, double eps) {
     const ath_tensor none = {0};
@@ -46,8 +68,8 @@ static ath_tensor add_norm(ath_graph *g, const ath_op *op, ath_tensor x, const c
     if (!node) return none;
     node->at.norm.groups = groups;
     node->at.norm.eps = (float)eps;
-    node->weight = ath_param_add(g, name, "weight", ATH_P_GAIN, 1, (int64_t[]){s.c}, 0);
-    node->bias = ath_param_add(g, name, "bias", ATH_P_BIAS, 1, (int64_t[]){s.c}, 0);
+    node->param[0] = ath_param_add(g, name, "weight", ATH_P_GAIN, 1, (int64_t[]){s.c}, 0);
+    node->param[1] = ath_param_add(g, name, "bias", ATH_P_BIAS, 1, (int64_t[]){s.c}, 0);
     return ath_node_tensor(g, node);
 }
 

@@ -13,17 +13,19 @@ static void no_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w,
     (void)s, (void)pass, (void)w, (void)packed;
 }
 
-/* y[n,oy,ox,co] = bias[co] + sum over ky, kx, ci of x[n, oy*stride+ky-pad, ox*stride+kx-pad, ci] w[ky,kx,ci,co] */
-static void conv_forward(const ath_conv_shape *s, const float *x, const float *w, const float *bias, float *y,
+/* y[n,oy,ox,co] = bias[n,co] + residual[n,oy,ox,co] + sum over ky, kx, ci of x[n, oy*stride+ky-pad, ox*stride+kx-pad, ci] w[ky,kx,ci,co] */
+static void conv_forward(const ath_conv_shape *s, const float *x, const float *w, ath_conv_add add, float *y,
                          float *scratch) {
     (void)scratch;
     const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), k = s->kernel;
     const size_t ci = (size_t)s->c_in, co = (size_t)s->c_out;
+    size_t at = 0;
     for (int n = 0; n < s->n; n++)
         for (int oy = 0; oy < oh; oy++)
-            for (int ox = 0; ox < ow; ox++, y += co)
-                for (size_t o = 0; o < co; o++) {
-                    double sum = bias != NULL ? bias[o] : 0;
+            for (int ox = 0; ox < ow; ox++)
+                for (size_t o = 0; o < co; o++, at++) {
+                    double sum = add.bias != NULL ? (double)add.bias[(size_t)n * add.bias_step + o] : 0;
+                    if (add.residual != NULL) sum += (double)add.residual[at];
                     for (int ky = 0; ky < k; ky++)
                         for (int kx = 0; kx < k; kx++) {
                             const int iy = oy * s->stride + ky - s->pad_before,
@@ -33,7 +35,7 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *w
                             const float *wp = w + (size_t)(ky * k + kx) * ci * co + o;
                             for (size_t i = 0; i < ci; i++) sum += (double)xp[i] * (double)wp[i * co];
                         }
-                    y[o] = (float)sum;
+                    y[at] = (float)sum;
                 }
 }
 
@@ -63,7 +65,7 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
 }
 
 /* dw[ky,kx,ci,co] = sum over n, oy, ox of x[...] dy[n,oy,ox,co];  db[co] = sum of dy */
-static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
+static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,
                              float *scratch) {
     (void)scratch;
     const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), k = s->kernel;
@@ -85,80 +87,60 @@ static void conv_weight_grad(const ath_conv_shape *s, const float *x, const floa
                                 sum += (double)x[p * ci + i] * (double)dy[q * co + o];
                             }
                         }
-                    *dw++ = (float)sum;
+                    *dw = (acc ? *dw : 0) + (float)sum;
+                    dw++;
                 }
     for (size_t o = 0; db != NULL && o < co; o++) {
         double sum = 0;
         for (size_t p = 0; p < (size_t)s->n * (size_t)oh * (size_t)ow; p++) sum += (double)dy[p * co + o];
-        db[o] = (float)sum;
+        db[o] = (acc ? db[o] : 0) + (float)sum;
     }
 }
 
-static void group_norm_forward(int n, int hw, int c, int groups, float eps, const float *x, const float *gamma,
-                               const float *beta, float *y, float *stats) {
-    const int per = c / groups;
-    for (int b = 0; b < n * groups; b++) {
-        const int first = b % groups * per;
-        const size_t base = (size_t)(b / groups) * (size_t)hw * (size_t)c;
-        double sum = 0, squares = 0;
-        for (int p = 0; p < hw; p++)
-            for (int j = first; j < first + per; j++) sum += (double)x[base + (size_t)p * (size_t)c + (size_t)j];
-        const double mean = sum / ((double)hw * per);
-        for (int p = 0; p < hw; p++)
-            for (int j = first; j < first + per; j++) {
-                const double d = (double)x[base + (size_t)p * (size_t)c + (size_t)j] - mean;
-                squares += d * d;
-            }
-        const double rstd = 1 / sqrt(squares / ((double)hw * per) + (double)eps);
-        for (int p = 0; p < hw; p++)
-            for (int j = first; j < first + per; j++) {
-                const size_t at = base + (size_t)p * (size_t)c + (size_t)j;
-                y[at] = (float)(((double)x[at] - mean) * rstd * (double)gamma[j] + (double)beta[j]);
-            }
-        stats[2 * b] = (float)mean;
-        stats[2 * b + 1] = (float)rstd;
-    }
-}
-
-/* With xhat = (x - mean) rstd and g = gamma dy:
- * dx = rstd (g - mean(g) - xhat mean(g xhat)), means over the group;
- * dgamma = sum dy xhat, dbeta = sum dy, over images and positions. */
-static void group_norm_vjp(int n, int hw, int c, int groups, const float *x, const float *gamma, const float *stats,
-                           const float *dy, float *dx, bool acc, float *dgamma, float *dbeta) {
-    const int per = c / groups;
-    for (int j = 0; dgamma != NULL && j < c; j++) {
-        double scale = 0, shift = 0;
-        for (int b = 0; b < n; b++) {
-            const float *st = stats + 2 * (b * groups + j / per);
-            for (int p = 0; p < hw; p++) {
-                const size_t at = ((size_t)b * (size_t)hw + (size_t)p) * (size_t)c + (size_t)j;
-                scale += (double)dy[at] * ((double)x[at] - (double)st[0]) * (double)st[1];
-                shift += (double)dy[at];
-            }
+static void moments(int hw, int c, const float *x, double *sum, double *squares) {
+    for (int j = 0; j < c; j++) {
+        sum[j] = squares[j] = 0;
+        for (int p = 0; p < hw; p++) {
+            const double d = (double)x[(size_t)p * (size_t)c + (size_t)j] - (double)x[j];
+            sum[j] += d;
+            squares[j] += d * d;
         }
-        dgamma[j] = (float)scale;
-        dbeta[j] = (float)shift;
     }
-    for (int b = 0; dx != NULL && b < n * groups; b++) {
-        const int first = b % groups * per;
-        const size_t base = (size_t)(b / groups) * (size_t)hw * (size_t)c;
-        const double mean = (double)stats[2 * b], rstd = (double)stats[2 * b + 1], size = (double)hw * per;
-        double sum_g = 0, sum_gx = 0;
-        for (int p = 0; p < hw; p++)
-            for (int j = first; j < first + per; j++) {
-                const size_t at = base + (size_t)p * (size_t)c + (size_t)j;
-                const double g = (double)gamma[j] * (double)dy[at];
-                sum_g += g;
-                sum_gx += g * ((double)x[at] - mean) * rstd;
-            }
-        for (int p = 0; p < hw; p++)
-            for (int j = first; j < first + per; j++) {
-                const size_t at = base + (size_t)p * (size_t)c + (size_t)j;
-                const double xhat = ((double)x[at] - mean) * rstd;
-                const double d = rstd * ((double)gamma[j] * (double)dy[at] - sum_g / size - xhat * sum_gx / size);
-                dx[at] = (float)d + (acc ? dx[at] : 0);
-            }
+}
+
+static double silu_slope(double x) {
+    const double s = 1 / (1 + exp(-x));
+    return s + x * s * (1 - s);
+}
+
+static void affine(int hw, int c, const float *x, ath_affine f, bool silu, float *y, size_t ldy) {
+    for (int p = 0; p < hw; p++, x += c, y += ldy)
+        for (int j = 0; j < c; j++) {
+            const double z = ((double)x[j] - (double)f.m[j]) * (double)f.a[j] + (double)f.b[j];
+            y[j] = (float)(silu ? z / (1 + exp(-z)) : z);
+        }
+}
+
+static void affine_sums(int hw, int c, const float *x, ath_affine f, bool silu, float *d, size_t ldd, double *sum,
+                        double *product) {
+    for (int j = 0; j < c; j++) {
+        sum[j] = product[j] = 0;
+        for (int p = 0; p < hw; p++) {
+            const double off = (double)x[(size_t)p * (size_t)c + (size_t)j] - (double)f.m[j];
+            float *u = &d[(size_t)p * ldd + (size_t)j];
+            if (silu) *u = (float)((double)*u * silu_slope(off * (double)f.a[j] + (double)f.b[j]));
+            sum[j] += (double)*u;
+            product[j] += (double)*u * off;
+        }
     }
+}
+
+static void affine_grad(int hw, int c, const float *x, ath_affine f, const float *shift, const float *d, size_t ldd,
+                        float *dx, bool acc) {
+    for (int p = 0; p < hw; p++, x += c, dx += c, d += ldd)
+        for (int j = 0; j < c; j++)
+            dx[j] = (acc ? dx[j] : 0) + (float)((double)d[j] * (double)f.a[j] +
+                                                ((double)x[j] - (double)f.m[j]) * (double)f.b[j] + (double)shift[j]);
 }
 
 static void silu_forward(size_t len, const float *x, float *y) {
@@ -202,8 +184,10 @@ const ath_kernels ath_kernels_ref = {
     .conv_forward = conv_forward,
     .conv_input_grad = conv_input_grad,
     .conv_weight_grad = conv_weight_grad,
-    .group_norm_forward = group_norm_forward,
-    .group_norm_vjp = group_norm_vjp,
+    .moments = moments,
+    .affine = affine,
+    .affine_sums = affine_sums,
+    .affine_grad = affine_grad,
     .silu_forward = silu_forward,
     .silu_vjp = silu_vjp,
     .add = add,

@@ -1,174 +1,6 @@
-/* Group norm and what is done value by value. In NHWC the channels are the unit stride, so
- * vectors run over channels and sums over positions are kept per channel; groups, of
- * any number of channels, are made from those at the end.
+/* What is done value by value and channel by channel. In NHWC the channels are the unit stride, so vectors run over
+ * channels and sums over positions are kept per channel.
  * Part of template.h. */
-
-enum {
-    STRIP = 4,      /* vectors of channels summed at once */
-    CHAIN = 32,     /* positions summed in float before the sums go on in double */
-    MAX_GROUPS = 64 /* groups taken at once */
-};
-
-/* What is summed over the positions: x; (x-m)^2; dy and dy (x-m), m a value per channel. */
-typedef enum sum_kind { SUM_X, SUM_SQUARES, SUM_PRODUCTS } sum_kind;
-
-/* For `nv` vectors of channels of which the last has `part` lanes: over hw positions c
- * floats apart, one[j] = sum of x, or of (x-m)^2, or of dy (x-m), and two[j] = sum of dy. */
-INLINE void strip_sums(sum_kind kind, int nv, int part, int hw, int c, const float *x, const float *m, const float *dy,
-                       double *one, double *two) {
-    vec mean[STRIP];
-    for (int j = 0; j < nv * W; j++) one[j] = two[j] = 0;
-    for (int v = 0; v < nv; v++) mean[v] = kind == SUM_X ? (vec){0} : load(m + v * W);
-    for (int p0 = 0; p0 < hw; p0 += CHAIN) {
-        vec a[STRIP], b[STRIP];
-        float lanes[STRIP * ATH_W];
-        for (int v = 0; v < nv; v++) a[v] = b[v] = (vec){0};
-        const int p1 = at_most(p0 + CHAIN, hw);
-        for (int p = p0; p < p1; p++) {
-            const float *xp = x + sz(p) * sz(c), *dp = kind == SUM_PRODUCTS ? dy + sz(p) * sz(c) : NULL;
-#pragma GCC unroll 4
-            for (int v = 0; v < nv; v++) {
-                const vec value = part < W ? load_part(xp + v * W, part) : load(xp + v * W);
-                if (kind == SUM_X) a[v] += value;
-                if (kind == SUM_SQUARES) a[v] += (value - mean[v]) * (value - mean[v]);
-                if (kind == SUM_PRODUCTS) {
-                    const vec g = part < W ? load_part(dp + v * W, part) : load(dp + v * W);
-                    a[v] += g * (value - mean[v]);
-                    b[v] += g;
-                }
-            }
-        }
-        for (int v = 0; v < nv; v++) store(lanes + v * W, a[v]);
-        for (int j = 0; j < nv * W; j++) one[j] += (double)lanes[j];
-        if (kind != SUM_PRODUCTS) continue;
-        for (int v = 0; v < nv; v++) store(lanes + v * W, b[v]);
-        for (int j = 0; j < nv * W; j++) two[j] += (double)lanes[j];
-    }
-}
-
-/* The same for the channels of one strip, as many as there are up to STRIP vectors; returns how many it took. */
-INLINE int some_sums(sum_kind kind, int channels, int hw, int c, const float *x, const float *m, const float *dy,
-                     double *one, double *two) {
-    if (channels >= 4 * W) return strip_sums(kind, 4, W, hw, c, x, m, dy, one, two), 4 * W;
-    if (channels >= 2 * W) return strip_sums(kind, 2, W, hw, c, x, m, dy, one, two), 2 * W;
-    if (channels >= W) return strip_sums(kind, 1, W, hw, c, x, m, dy, one, two), W;
-    return strip_sums(kind, 1, channels, hw, c, x, m, dy, one, two), channels;
-}
-
-/* db[j] = sum of the rows of dy. */
-static void column_sums(size_t rows, int c, const float *dy, float *db) {
-    double one[STRIP * ATH_W], two[STRIP * ATH_W];
-    for (int j = 0; j < c;) {
-        const int took = some_sums(SUM_X, c - j, (int)rows, c, dy + j, NULL, NULL, one, two);
-        for (int l = 0; l < took; l++) db[j + l] = (float)one[l];
-        j += took;
-    }
-}
-
-/* Sums over groups of `per` channels: groups first..first+count of one image. */
-INLINE void group_sums(sum_kind kind, int hw, int c, int per, int first, int count, const float *x, const double *mean,
-                       double *sum) {
-    double one[STRIP * ATH_W], two[STRIP * ATH_W];
-    float m[STRIP * ATH_W];
-    for (int g = 0; g < count; g++) sum[g] = 0;
-    for (int j = 0; j < count * per;) {
-        for (int l = 0; kind != SUM_X && l < STRIP * W; l++) m[l] = (float)mean[at_most((j + l) / per, count - 1)];
-        const int took = some_sums(kind, count * per - j, hw, c, x + first * per + j, m, NULL, one, two);
-        for (int l = 0; l < took; l++) sum[(j + l) / per] += one[l];
-        j += took;
-    }
-}
-
-static void group_norm_forward(int n, int hw, int c, int groups, float eps, const float *x, const float *gamma,
-                               const float *beta, float *y, float *stats) {
-    const int per = c / groups;
-    const double size = (double)hw * per;
-    for (int i = 0; i < n; i++, x += sz(hw) * sz(c), y += sz(hw) * sz(c), stats += 2 * groups)
-        for (int first = 0; first < groups; first += MAX_GROUPS) {
-            const int count = at_most(groups - first, MAX_GROUPS);
-            double mean[MAX_GROUPS], squares[MAX_GROUPS];
-            group_sums(SUM_X, hw, c, per, first, count, x, NULL, mean);
-            for (int g = 0; g < count; g++) mean[g] /= size;
-            group_sums(SUM_SQUARES, hw, c, per, first, count, x, mean, squares);
-            for (int g = 0; g < count; g++) {
-                /* The squares are around the mean as a float holds it; what it left out is taken off again. */
-                const double off = mean[g] - (double)(float)mean[g];
-                stats[2 * (first + g)] = (float)mean[g];
-                stats[2 * (first + g) + 1] = (float)(1 / sqrt(squares[g] / size - off * off + (double)eps));
-            }
-            for (int j = first * per; j < (first + count) * per; j += W) {
-                const int lanes = at_most((first + count) * per - j, W);
-                float m[ATH_W] = {0}, a[ATH_W] = {0}, b[ATH_W] = {0};
-                for (int l = 0; l < lanes; l++) {
-                    m[l] = stats[2 * ((j + l) / per)];
-                    a[l] = gamma[j + l] * stats[2 * ((j + l) / per) + 1];
-                    b[l] = beta[j + l];
-                }
-                const vec vm = load(m), va = load(a), vb = load(b);
-                if (lanes == W)
-                    for (size_t at = sz(j), p = 0; p < sz(hw); p++, at += sz(c))
-                        store(y + at, (load(x + at) - vm) * va + vb);
-                else
-                    for (size_t at = sz(j), p = 0; p < sz(hw); p++, at += sz(c))
-                        store_part(y + at, (load_part(x + at, lanes) - vm) * va + vb, lanes);
-            }
-        }
-}
-
-/* dx = rstd (g - mean(g) - xhat mean(g xhat)) with g = gamma dy, that is a dy + b (x - mean) + d per channel. */
-static void group_norm_vjp(int n, int hw, int c, int groups, const float *x, const float *gamma, const float *stats,
-                           const float *dy, float *dx, bool acc, float *dgamma, float *dbeta) {
-    const int per = c / groups;
-    const double size = (double)hw * per;
-    if (dgamma != NULL) {
-        memset(dgamma, 0, sz(c) * sizeof *dgamma);
-        memset(dbeta, 0, sz(c) * sizeof *dbeta);
-    }
-    for (int i = 0; i < n; i++, x += sz(hw) * sz(c), dy += sz(hw) * sz(c), stats += 2 * groups) {
-        for (int first = 0; first < groups; first += MAX_GROUPS) {
-            const int count = at_most(groups - first, MAX_GROUPS), end = (first + count) * per;
-            double sum_g[MAX_GROUPS] = {0}, sum_gx[MAX_GROUPS] = {0};
-            for (int j = first * per; j < end;) {
-                double one[STRIP * ATH_W], two[STRIP * ATH_W];
-                float m[STRIP * ATH_W];
-                for (int l = 0; l < STRIP * W; l++) m[l] = stats[2 * at_most((j + l) / per, groups - 1)];
-                const int took = some_sums(SUM_PRODUCTS, end - j, hw, c, x + j, m, dy + j, one, two);
-                for (int l = 0; l < took; l++, j++) {
-                    const int g = j / per;
-                    const double rstd = (double)stats[2 * g + 1];
-                    sum_g[g - first] += (double)gamma[j] * two[l];
-                    sum_gx[g - first] += (double)gamma[j] * one[l] * rstd;
-                    if (dgamma == NULL) continue;
-                    dgamma[j] += (float)(one[l] * rstd);
-                    dbeta[j] += (float)two[l];
-                }
-            }
-            for (int j = first * per; dx != NULL && j < end; j += W) {
-                const int lanes = at_most(end - j, W);
-                float m[ATH_W] = {0}, a[ATH_W] = {0}, b[ATH_W] = {0}, d[ATH_W] = {0};
-                for (int l = 0; l < lanes; l++) {
-                    const int g = (j + l) / per;
-                    const double rstd = (double)stats[2 * g + 1];
-                    m[l] = stats[2 * g];
-                    a[l] = (float)(rstd * (double)gamma[j + l]);
-                    b[l] = (float)(-rstd * rstd * sum_gx[g - first] / size);
-                    d[l] = (float)(-rstd * sum_g[g - first] / size);
-                }
-                const vec vm = load(m), va = load(a), vb = load(b), vd = load(d);
-                for (size_t at = sz(j), p = 0; p < sz(hw); p++, at += sz(c)) {
-                    if (lanes == W) {
-                        const vec v = load(dy + at) * va + ((load(x + at) - vm) * vb + vd);
-                        store(dx + at, acc ? v + load(dx + at) : v);
-                    } else {
-                        const vec v = load_part(dy + at, lanes) * va + ((load_part(x + at, lanes) - vm) * vb + vd);
-                        store_part(dx + at, acc ? v + load_part(dx + at, lanes) : v, lanes);
-                    }
-                }
-            }
-        }
-        if (dx != NULL) dx += sz(hw) * sz(c);
-    }
-}
 
 /* ---- exponential ----
  * exp(x) = 2^k exp(r), k = round(x log2 e), |r| <= ln(2)/2; r is exact to 2^-24 with ln 2 in
@@ -244,6 +76,187 @@ static void add(size_t len, const float *a, const float *b, float *y) {
     size_t i = 0;
     for (; i + W <= len; i += W) store(y + i, load(a + i) + load(b + i));
     for (; i < len; i++) y[i] = a[i] + b[i];
+}
+
+/* ---- channel by channel ---- */
+
+enum {
+    STRIP = 4, /* vectors of channels at once */
+    CHAIN = 32 /* positions summed in float before the sums go on in double */
+};
+
+/* Calls f(vectors, lanes of the last, first channel) for strips of as many vectors as there are channels for. */
+#define STRIPS(c, f)                                                                                                   \
+    for (int j_ = 0, left_; (left_ = (c)-j_) > 0;) {                                                                   \
+        if (left_ >= 4 * W) {                                                                                          \
+            f(4, W, j_);                                                                                               \
+            j_ += 4 * W;                                                                                               \
+        } else if (left_ >= 2 * W) {                                                                                   \
+            f(2, W, j_);                                                                                               \
+            j_ += 2 * W;                                                                                               \
+        } else if (left_ >= W) {                                                                                       \
+            f(1, W, j_);                                                                                               \
+            j_ += W;                                                                                                   \
+        } else {                                                                                                       \
+            f(1, left_, j_);                                                                                           \
+            j_ += left_;                                                                                               \
+        }                                                                                                              \
+    }
+
+INLINE vec load_lanes(const float *p, int lanes) { return lanes == W ? load(p) : load_part(p, lanes); }
+INLINE void store_lanes(float *p, vec v, int lanes) {
+    if (lanes == W)
+        store(p, v);
+    else
+        store_part(p, v, lanes);
+}
+
+/* out[i] += v[i] */
+INLINE void add_lanes(double *out, vec v, int lanes) {
+    float l[ATH_W];
+    store(l, v);
+    for (int i = 0; i < lanes; i++) out[i] += (double)l[i];
+}
+
+/* Sums over positions of x - k and of its square; k NULL: of x alone. */
+INLINE void moments_strip(int nv, int lanes, int hw, size_t c, const float *x, const float *k, double *sum,
+                          double *squares) {
+    vec shift[STRIP];
+    for (int v = 0; v < nv; v++) shift[v] = k != NULL ? load_lanes(k + v * W, lanes) : (vec){0};
+    for (int i = 0; i < (nv - 1) * W + lanes; i++) {
+        sum[i] = 0;
+        if (squares != NULL) squares[i] = 0;
+    }
+    for (int p0 = 0; p0 < hw; p0 += CHAIN) {
+        vec s[STRIP] = {0}, q[STRIP] = {0};
+        const int end = at_most(p0 + CHAIN, hw);
+        for (int p = p0; p < end; p++)
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++) {
+                const vec d = load_lanes(x + sz(p) * c + v * W, lanes) - shift[v];
+                s[v] += d;
+                if (squares != NULL) q[v] += d * d;
+            }
+        for (int v = 0; v < nv; v++) {
+            add_lanes(sum + v * W, s[v], lanes);
+            if (squares != NULL) add_lanes(squares + v * W, q[v], lanes);
+        }
+    }
+}
+
+static void moments(int hw, int c, const float *x, double *sum, double *squares) {
+#define F(nv, lanes, j) moments_strip(nv, lanes, hw, sz(c), x + (j), x + (j), sum + (j), squares + (j))
+    STRIPS(c, F)
+#undef F
+}
+
+/* db[j] = (or += when acc) the sum of the rows of dy. */
+static void column_sums(size_t rows, int c, const float *dy, float *db, bool acc) {
+    double sum[STRIP * ATH_W];
+#define F(nv, lanes, j)                                                                                                \
+    moments_strip(nv, lanes, (int)rows, sz(c), dy + (j), NULL, sum, NULL);                                             \
+    for (int i = 0; i < ((nv)-1) * W + (lanes); i++) db[(j) + i] = (acc ? db[(j) + i] : 0) + (float)sum[i]
+    STRIPS(c, F)
+#undef F
+}
+
+INLINE void affine_strip(int nv, int lanes, int hw, size_t c, const float *x, ath_affine f, int j, bool silu, float *y,
+                         size_t ldy) {
+    vec m[STRIP], a[STRIP], b[STRIP];
+    for (int v = 0; v < nv; v++) {
+        m[v] = load_lanes(f.m + j + v * W, lanes);
+        a[v] = load_lanes(f.a + j + v * W, lanes);
+        b[v] = load_lanes(f.b + j + v * W, lanes);
+    }
+    x += j, y += j;
+    for (int p = 0; p < hw; p++, x += c, y += ldy)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++) {
+            const vec z = (load_lanes(x + v * W, lanes) - m[v]) * a[v] + b[v];
+            store_lanes(y + v * W, silu ? vec_silu(z) : z, lanes);
+        }
+}
+
+static void affine(int hw, int c, const float *x, ath_affine f, bool silu, float *y, size_t ldy) {
+#define F(nv, lanes, j)                                                                                                \
+    if (silu)                                                                                                          \
+        affine_strip(nv, lanes, hw, sz(c), x, f, j, true, y, ldy);                                                     \
+    else                                                                                                               \
+        affine_strip(nv, lanes, hw, sz(c), x, f, j, false, y, ldy)
+    STRIPS(c, F)
+#undef F
+}
+
+INLINE void affine_sums_strip(int nv, int lanes, int hw, size_t c, const float *x, ath_affine f, int j, bool silu,
+                              float *d, size_t ldd, double *sum, double *off_sum) {
+    vec m[STRIP], a[STRIP], b[STRIP];
+    for (int v = 0; v < nv; v++) {
+        m[v] = load_lanes(f.m + j + v * W, lanes);
+        a[v] = load_lanes(f.a + j + v * W, lanes);
+        b[v] = load_lanes(f.b + j + v * W, lanes);
+    }
+    x += j, d += j, sum += j, off_sum += j;
+    for (int i = 0; i < (nv - 1) * W + lanes; i++) sum[i] = off_sum[i] = 0;
+    for (int p0 = 0; p0 < hw; p0 += CHAIN) {
+        vec s[STRIP] = {0}, q[STRIP] = {0};
+        const int end = at_most(p0 + CHAIN, hw);
+        for (int p = p0; p < end; p++, x += c, d += ldd)
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++) {
+                const vec off = load_lanes(x + v * W, lanes) - m[v];
+                vec u = load_lanes(d + v * W, lanes);
+                if (silu) {
+                    u *= vec_silu_slope(off * a[v] + b[v]);
+                    store_lanes(d + v * W, u, lanes);
+                }
+                s[v] += u;
+                q[v] += u * off;
+            }
+        for (int v = 0; v < nv; v++) {
+            add_lanes(sum + v * W, s[v], lanes);
+            add_lanes(off_sum + v * W, q[v], lanes);
+        }
+    }
+}
+
+static void affine_sums(int hw, int c, const float *x, ath_affine f, bool silu, float *d, size_t ldd, double *sum,
+                        double *off_sum) {
+#define F(nv, lanes, j)                                                                                                \
+    if (silu)                                                                                                          \
+        affine_sums_strip(nv, lanes, hw, sz(c), x, f, j, true, d, ldd, sum, off_sum);                                  \
+    else                                                                                                               \
+        affine_sums_strip(nv, lanes, hw, sz(c), x, f, j, false, d, ldd, sum, off_sum)
+    STRIPS(c, F)
+#undef F
+}
+
+INLINE void affine_grad_strip(int nv, int lanes, int hw, size_t c, const float *x, ath_affine f, const float *shift,
+                              int j, const float *d, size_t ldd, float *dx, bool acc) {
+    vec m[STRIP], a[STRIP], b[STRIP], e[STRIP];
+    for (int v = 0; v < nv; v++) {
+        m[v] = load_lanes(f.m + j + v * W, lanes);
+        a[v] = load_lanes(f.a + j + v * W, lanes);
+        b[v] = load_lanes(f.b + j + v * W, lanes);
+        e[v] = load_lanes(shift + j + v * W, lanes);
+    }
+    x += j, d += j, dx += j;
+    for (int p = 0; p < hw; p++, x += c, dx += c, d += ldd)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++) {
+            const vec g = load_lanes(d + v * W, lanes) * a[v] + ((load_lanes(x + v * W, lanes) - m[v]) * b[v] + e[v]);
+            store_lanes(dx + v * W, acc ? g + load_lanes(dx + v * W, lanes) : g, lanes);
+        }
+}
+
+static void affine_grad(int hw, int c, const float *x, ath_affine f, const float *shift, const float *d, size_t ldd,
+                        float *dx, bool acc) {
+#define F(nv, lanes, j)                                                                                                \
+    if (acc)                                                                                                           \
+        affine_grad_strip(nv, lanes, hw, sz(c), x, f, shift, j, d, ldd, dx, true);                                     \
+    else                                                                                                               \
+        affine_grad_strip(nv, lanes, hw, sz(c), x, f, shift, j, d, ldd, dx, false)
+    STRIPS(c, F)
+#undef F
 }
 
 /* ---- softmax ---- */

@@ -37,9 +37,13 @@ static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *
 
 enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
 
+static size_t dw_floats(const ath_conv_shape *s) { return sz(s->kernel * s->kernel) * sz(s->c_in) * sz(s->c_out); }
+
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
-    if (pass == ATH_CONV_WEIGHT_GRAD)
-        return LINE + (winograd_takes_dw(s) ? winograd_dw_scratch_floats(s) : direct_dw_scratch_floats(s));
+    if (pass == ATH_CONV_WEIGHT_GRAD) {
+        if (winograd_takes_dw(s)) return LINE + winograd_dw_scratch_floats(s);
+        return 2 * LINE + dw_floats(s) + direct_dw_scratch_floats(s);
+    }
     if (winograd_takes(s)) return LINE + winograd_scratch_floats(s, pass);
     const direct d = direct_plan(s, pass);
     return LINE + direct_scratch_floats(&d);
@@ -51,33 +55,53 @@ static float *aligned(float *scratch) {
     return past == 0 ? scratch : scratch + (LINE - past);
 }
 
-static void conv_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
-                     const float *bias, bool acc, float *out, float *scratch) {
-    if (winograd_takes(s)) {
-        winograd_run(s, pass, in, packed, bias, acc, out, aligned(scratch));
-        return;
-    }
-    const direct d = direct_plan(s, pass);
-    direct_run(&d, in, packed, bias, acc, out, aligned(scratch));
+/* The direct forms add one bias to what is there or is not: the residual goes first, images with a bias of their own
+ * go alone. */
+static void direct_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
+                           float *scratch) {
+    const size_t in = sz(s->h) * sz(s->w) * sz(s->c_in),
+                 out = sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)) * sz(s->c_out);
+    if (add.residual != NULL && add.residual != y) memcpy(y, add.residual, sz(s->n) * out * sizeof *y);
+    ath_conv_shape some = *s;
+    if (add.bias_step > 0) some.n = 1;
+    const direct d = direct_plan(&some, ATH_CONV_FORWARD);
+    for (int i = 0; i < s->n; i += some.n)
+        direct_run(&d, x + sz(i) * in, packed, add.bias == NULL ? NULL : add.bias + sz(i) * add.bias_step,
+                   add.residual != NULL, y + sz(i) * out, scratch);
 }
 
-static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, const float *bias, float *y,
+static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
                          float *scratch) {
-    conv_run(s, ATH_CONV_FORWARD, x, packed, bias, false, y, scratch);
+    if (winograd_takes(s))
+        winograd_run(s, ATH_CONV_FORWARD, x, packed, add, y, aligned(scratch));
+    else
+        direct_forward(s, x, packed, add, y, aligned(scratch));
 }
 
 static void conv_input_grad(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
                             float *scratch) {
-    conv_run(s, ATH_CONV_INPUT_GRAD, dy, packed, NULL, acc, dx, scratch);
+    if (winograd_takes(s)) {
+        const ath_conv_add add = {.residual = acc ? dx : NULL};
+        winograd_run(s, ATH_CONV_INPUT_GRAD, dy, packed, add, dx, aligned(scratch));
+        return;
+    }
+    const direct d = direct_plan(s, ATH_CONV_INPUT_GRAD);
+    direct_run(&d, dy, packed, NULL, acc, dx, aligned(scratch));
 }
 
-static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
+static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,
                              float *scratch) {
     if (winograd_takes_dw(s))
-        winograd_weight_grad(s, x, dy, dw, false, aligned(scratch));
-    else
+        winograd_weight_grad(s, x, dy, dw, acc, aligned(scratch));
+    else if (!acc)
         direct_weight_grad(s, x, dy, dw, aligned(scratch));
-    if (db != NULL) column_sums(sz(s->n) * sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), s->c_out, dy, db);
+    else {
+        float *own = aligned(scratch);
+        direct_weight_grad(s, x, dy, own, aligned(own + dw_floats(s)));
+        add(dw_floats(s), dw, own, dw);
+    }
+    if (db != NULL)
+        column_sums(sz(s->n) * sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), s->c_out, dy, db, acc);
 }
 
 const ath_kernels ATH_TABLE = {
@@ -88,8 +112,10 @@ const ath_kernels ATH_TABLE = {
     .conv_forward = conv_forward,
     .conv_input_grad = conv_input_grad,
     .conv_weight_grad = conv_weight_grad,
-    .group_norm_forward = group_norm_forward,
-    .group_norm_vjp = group_norm_vjp,
+    .moments = moments,
+    .affine = affine,
+    .affine_sums = affine_sums,
+    .affine_grad = affine_grad,
     .silu_forward = silu_forward,
     .silu_vjp = silu_vjp,
     .add = add,

@@ -197,7 +197,7 @@ static void multiply_panel(const winograd *d, const float *v, const float *u, si
 }
 
 static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
-                         const float *bias, bool acc, float *out, float *scratch) {
+                         ath_conv_add add, float *out, float *scratch) {
     const winograd d = winograd_plan(s, pass);
     const weights raw = weights_of(s, pass, packed);
     float *v = scratch, *m = v + POINTS * d.v_point, *u = m + POINTS * d.m_point;
@@ -215,7 +215,7 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
             }
             for (int r = 0; r < count; r++)
                 output_tile(&d.t, place_of(&d.t, first + r), m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
-                            d.to, bias, acc, out);
+                            d.to, add, out);
         }
     }
 }

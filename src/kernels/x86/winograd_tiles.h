@@ -216,32 +216,26 @@ static void grad_tile(const tiling *t, place p, const float *dy, int c, int coun
 #undef D
 }
 
-INLINE void write_row(const vec *row, float *dst, int columns, int c, vec shift, bool acc) {
+/* One row of outputs to dst, `columns` of them being in the image; at `more`, unless NULL, is what is added. */
+INLINE void write_row(const vec *row, float *dst, const float *more, int columns, int c, vec shift) {
     vec o[STEP];
     output_transform(row, 1, o);
-    if (columns == STEP && !acc) {
-#pragma GCC unroll 4
-        for (int j = 0; j < STEP; j++) store(dst + j * c, o[j] + shift);
-        return;
-    }
 #pragma GCC unroll 4
     for (int j = 0; j < STEP; j++) {
         if (j >= columns) break;
-        if (acc)
-            store(dst + j * c, load(dst + j * c) + o[j] + shift);
-        else
-            store(dst + j * c, o[j] + shift);
+        store(dst + j * c, more != NULL ? load(more + j * c) + (o[j] + shift) : o[j] + shift);
     }
 }
 
-/* y = A' m A + bias, or y += A' m A, for channels first.. of which there are `count`, a multiple of W. */
+/* y = A' m A + what is to be added, for channels first.. of which there are `count`, a multiple of W. */
 static void output_tile(const tiling *t, place p, const float *m, size_t point, int first, int count, int c,
-                        const float *bias, bool acc, float *y) {
+                        ath_conv_add add, float *y) {
     const int rows = at_most(t->h - p.y, STEP), columns = at_most(t->w - p.x, STEP);
-    const size_t line = sz(t->w) * sz(c);
-    float *corner = y + sz(p.n) * sz(t->h) * line + sz(p.y) * line + sz(p.x) * sz(c) + first;
+    const size_t line = sz(t->w) * sz(c), at = sz(p.n) * sz(t->h) * line + sz(p.y) * line + sz(p.x) * sz(c) + sz(first);
+    const float *bias = add.bias != NULL ? add.bias + sz(p.n) * add.bias_step + first : NULL;
     for (int k = 0; k < count; k += W) {
-        const vec shift = bias != NULL ? load(bias + first + k) : (vec){0};
+        const vec shift = bias != NULL ? load(bias + k) : (vec){0};
+        const float *more = add.residual != NULL ? add.residual + at + k : NULL;
         vec u[STEP * SIDE], o[STEP];
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
@@ -252,6 +246,12 @@ static void output_tile(const tiling *t, place p, const float *m, size_t point, 
 #pragma GCC unroll 4
             for (int i = 0; i < STEP; i++) u[i * SIDE + j] = o[i];
         }
-        for (int i = 0; i < rows; i++) write_row(u + i * SIDE, corner + sz(i) * line + k, columns, c, shift, acc);
+        float *dst = y + at + k;
+        if (rows == STEP && columns == STEP && more == NULL)
+            for (int i = 0; i < STEP; i++) write_row(u + i * SIDE, dst + sz(i) * line, NULL, STEP, c, shift);
+        else
+            for (int i = 0; i < rows; i++)
+                write_row(u + i * SIDE, dst + sz(i) * line, more != NULL ? more + sz(i) * line : NULL, columns, c,
+                          shift);
     }
 }
