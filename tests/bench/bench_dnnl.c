@@ -7,7 +7,9 @@
  * in micro-batches, as in training, and adds the weight gradients up. Weights are packed and activations reordered
  * beforehand. A round runs each in turn for --seconds; the ratio is athanor over oneDNN's best of that round, and the
  * median is printed. GFLOP/s are those of the direct algorithm, so Winograd may exceed the peak. Without --threads:
- * one, then two. The results are compared too. */
+ * one, then two. The results are compared too. What other programs took of the machine meanwhile is printed: with two
+ * threads they hurt oneDNN more, whose threads wait for each other at the end of every call. */
+#define _DEFAULT_SOURCE /* sysconf, getrusage */
 #include <math.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -15,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
@@ -321,12 +325,28 @@ static double compare(layer *l, const settings *o, const char *name) {
     return result;
 }
 
+/* Seconds of processor time that programs other than this one have had, all cores together. */
+static double seconds_of_others(void) {
+    double v[8] = {0}, all = 0; /* user, nice, system, idle, iowait, irq, softirq, stolen */
+    FILE *f = fopen("/proc/stat", "r");
+    if (!f) return 0;
+    const int got =
+        fscanf(f, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]);
+    fclose(f);
+    struct rusage me;
+    getrusage(RUSAGE_SELF, &me);
+    for (int i = 0; got == 8 && i < 8; i++) all += i == 3 || i == 4 ? 0 : v[i] / (double)sysconf(_SC_CLK_TCK);
+    return all - (double)(me.ru_utime.tv_sec + me.ru_stime.tv_sec) -
+           1e-6 * (double)(me.ru_utime.tv_usec + me.ru_stime.tv_usec);
+}
+
 static void compare_all(const settings *o, const char *only) {
     double log_sum[PASSES] = {0};
     int count = 0;
     ath_err err;
     ath_pool *pool;
     if (ath_pool_create(&pool, o->threads, &err) != ATH_OK) exit(1);
+    const double start = ath_clock(), others = seconds_of_others();
     omp_set_num_threads(o->threads); /* oneDNN plans for as many as there are when it chooses */
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         char name[48];
@@ -346,6 +366,8 @@ static void compare_all(const settings *o, const char *only) {
     }
     for (int pass = 0; pass < PASSES && count; pass++)
         printf("%7d  %-18s %-12s %37.2f\n", o->threads, "geometric mean", pass_names[pass], exp(log_sum[pass] / count));
+    printf("%7d  other programs had %.2f cores meanwhile\n", o->threads,
+           (seconds_of_others() - others) / (ath_clock() - start));
     ath_pool_destroy(pool);
 }
 
