@@ -1,4 +1,4 @@
-/* The kernels of every table this CPU can run, group norm, silu, sums and softmax: against their
+/* The kernels of every table this CPU can run, group norm, silu, sums, softmax and the update: against their
  * definitions, in double or in the plain version, with guard zones around what is written, at the
  * ends of the range, and that an image does not see its batch. Convolution: test_kernels.c. */
 #include "check.h"
@@ -246,6 +246,133 @@ static void softmax_has_no_overflow_and_a_small_error(void **state) {
     }
 }
 
+/* ---- the update of the parameters ---- */
+
+enum { UPDATE_LEN = 4099 };
+static const char *const update_names[4] = {"w", "ema", "m", "v"};
+
+/* w, ema, m, v and the gradient, of many sizes and both signs; v is not negative. */
+static void update_arrays(float *a[5]) {
+    for (int k = 0; k < 5; k++) {
+        a[k] = random_floats(UPDATE_LEN);
+        for (size_t i = 0; i < UPDATE_LEN; i++) a[k][i] *= (float)pow(10, -6 * uniform());
+    }
+    for (size_t i = 0; i < UPDATE_LEN; i++) a[3][i] = i % 7 == 0 ? 0 : fabsf(a[3][i]);
+    for (size_t i = 0; i < UPDATE_LEN; i += 11) a[2][i] = a[4][i] = 0;
+}
+
+static const ath_adamw_factors update_factors = {0.9F, 0.1F, 0.999F, 0.001F, 3e-4F, 1.3F, 1e-8F, 0.9999F, 0.37F, 0.01F};
+
+static void every_update_agrees_with_the_plain_one(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    const ath_adamw_factors *f = &update_factors;
+    float *before[5], *ref[5];
+    update_arrays(before);
+    for (int k = 0; k < 5; k++) {
+        ref[k] = random_floats(UPDATE_LEN);
+        memcpy(ref[k], before[k], UPDATE_LEN * sizeof(float));
+    }
+    table[0]->adamw(UPDATE_LEN, f, ref[0], ref[1], ref[2], ref[3], ref[4]);
+    for (int t = 1; t < n_tables; t++) {
+        float *a[5];
+        double worst[4] = {0};
+        for (int k = 0; k < 5; k++) memcpy(a[k] = guarded(UPDATE_LEN), before[k], UPDATE_LEN * sizeof(float));
+        table[t]->adamw(UPDATE_LEN, f, a[0], a[1], a[2], a[3], a[4]);
+        for (size_t i = 0; i < UPDATE_LEN; i++) {
+            const double m_terms = fabs((double)f->beta1 * (double)before[2][i]) +
+                                   fabs((double)f->rest1 * (double)f->scale * (double)before[4][i]);
+            /* the step as long as it is when the terms of m do not cancel */
+            const double move =
+                (double)f->step * m_terms / (sqrt((double)ref[3][i]) * (double)f->root2 + (double)f->eps);
+            const double size[4] = {fabs((double)before[0][i]) + 4 * move,
+                                    fabs((double)before[1][i]) +
+                                        (double)f->average * (fabs((double)before[0][i]) + move),
+                                    m_terms, (double)ref[3][i]};
+            for (int k = 0; k < 4; k++) {
+                const double off = fabs((double)a[k][i] - (double)ref[k][i]);
+                if (off > worst[k] * size[k]) worst[k] = off / size[k];
+            }
+        }
+        for (int k = 0; k < 4; k++) {
+            check_guards(a[k], UPDATE_LEN, "update");
+            CHECK(worst[k] <= 0x1p-22, "%s: %s is off by %.1e of its terms", table[t]->isa, update_names[k], worst[k]);
+        }
+        assert_memory_equal(a[4], before[4], UPDATE_LEN * sizeof(float));
+        print_message("    %s: w, ema, m, v off by %.1e, %.1e, %.1e, %.1e of their terms\n", table[t]->isa, worst[0],
+                      worst[1], worst[2], worst[3]);
+        for (int k = 0; k < 5; k++) release(a[k]);
+    }
+    for (int k = 0; k < 5; k++) free(before[k]), free(ref[k]);
+}
+
+/* Wherever the array begins and ends: parts differ between networks, and memory between runs. */
+static void an_update_does_not_see_its_neighbours(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    float *before[5];
+    update_arrays(before);
+    for (int t = 0; t < n_tables; t++) {
+        float *whole[5];
+        for (int k = 0; k < 5; k++) memcpy(whole[k] = guarded(UPDATE_LEN), before[k], UPDATE_LEN * sizeof(float));
+        table[t]->adamw(UPDATE_LEN, &update_factors, whole[0], whole[1], whole[2], whole[3], whole[4]);
+        for (size_t len = 0; len < 70; len++) {
+            const size_t at = 37 * len;
+            float *a[5];
+            for (int k = 0; k < 5; k++) memcpy(a[k] = guarded(len), before[k] + at, len * sizeof(float));
+            table[t]->adamw(len, &update_factors, a[0], a[1], a[2], a[3], a[4]);
+            for (int k = 0; k < 5; k++) {
+                check_guards(a[k], len, "update");
+                assert_memory_equal(a[k], whole[k] + at, len * sizeof(float));
+                release(a[k]);
+            }
+        }
+        for (int k = 0; k < 5; k++) release(whole[k]);
+    }
+    for (int k = 0; k < 5; k++) free(before[k]);
+}
+
+static void a_number_that_is_not_finite_shows_in_the_update(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    for (int t = 0; t < n_tables; t++)
+        for (size_t at = 0; at < 21; at++) {
+            float w[21] = {0}, ema[21] = {0}, m[21] = {0}, v[21] = {0}, grad[21] = {0};
+            grad[at] = NAN;
+            assert_true(isnan(table[t]->sum_squares(21, grad)));
+            table[t]->adamw(21, &update_factors, w, ema, m, v, grad);
+            for (size_t i = 0; i < 21; i++)
+                CHECK(isnan(w[i]) == (i == at) && isnan(ema[i]) == (i == at) && isnan(m[i]) == (i == at) &&
+                          isnan(v[i]) == (i == at),
+                      "%s: NaN at %zu, and at %zu came %g", table[t]->isa, at, i, (double)w[i]);
+        }
+}
+
+static void sums_of_squares_are_the_same_bits_from_every_table(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    static const size_t longer[] = {1000, 8191, 100003};
+    for (size_t l = 0; l < 103; l++) {
+        const size_t len = l < 100 ? l : longer[l - 100];
+        float *x = random_floats(len + 1);
+        for (size_t i = 0; i <= len; i++) x[i] *= (float)pow(10, 18 - 36 * uniform());
+        long double exact = 0;
+        for (size_t i = 0; i < len; i++) exact += (long double)x[i] * (long double)x[i];
+        const double plain = table[0]->sum_squares(len, x);
+        CHECK(fabs(plain - (double)exact) <= 1e-16 * (double)(len / ATH_SUM_LANES + 8) * (double)exact,
+              "%zu numbers: %.17g, expected %.17g", len, plain, (double)exact);
+        for (int t = 1; t < n_tables; t++) {
+            const double got = table[t]->sum_squares(len, x);
+            CHECK(got == plain, "%s, %zu numbers: %a, and %a by ref", table[t]->isa, len, got, plain);
+        }
+        free(x);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_group_norm_agrees_with_its_definition),
@@ -255,6 +382,10 @@ int main(void) {
         cmocka_unit_test(values_are_taken_one_by_one_for_every_length),
         cmocka_unit_test(every_softmax_agrees_with_its_definition),
         cmocka_unit_test(softmax_has_no_overflow_and_a_small_error),
+        cmocka_unit_test(every_update_agrees_with_the_plain_one),
+        cmocka_unit_test(an_update_does_not_see_its_neighbours),
+        cmocka_unit_test(a_number_that_is_not_finite_shows_in_the_update),
+        cmocka_unit_test(sums_of_squares_are_the_same_bits_from_every_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

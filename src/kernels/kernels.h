@@ -40,6 +40,15 @@ typedef struct ath_affine {
     const float *m, *a, *b;
 } ath_affine;
 
+/* What an update of AdamW multiplies by, the same for every number (train/optimizer.h has the formula): rest is
+ * 1 - beta, rounded once; step = lr / (1 - beta1^t); root2 = 1 / sqrt(1 - beta2^t); shrink = 1 - lr decay; scale is
+ * what clipping left of the gradient; average = 1 - ema_decay. */
+typedef struct ath_adamw_factors {
+    float beta1, rest1, beta2, rest2, step, root2, eps, shrink, scale, average;
+} ath_adamw_factors;
+
+enum { ATH_SUM_LANES = 32 }; /* of sum_squares */
+
 typedef struct ath_kernels {
     const char *isa; /* "ref", "avx2", "avx512" */
 
@@ -89,6 +98,16 @@ typedef struct ath_kernels {
     void (*softmax_forward)(int rows, int cols, float scale, const float *x, float *y);
     /* dx = scale * y * (dy - sum(y * dy)); dx may be dy. */
     void (*softmax_vjp)(int rows, int cols, float scale, const float *y, const float *dy, float *dx);
+
+    /* ---- the update of the parameters, over `len` floats ----
+     * With g = scale grad: m = beta1 m + rest1 g; v = beta2 v + rest2 g^2;
+     * w = shrink w - step m / (sqrt(v) root2 + eps); ema += average (w - ema). A number's result does not depend on
+     * where the array begins or ends. It is within 2^-22 of the sizes of its terms of what ref gives, which rounds
+     * once: m of |beta1 m| + |rest1 g|, v of v, w of |w| and four times its step, ema of |ema| and average w. */
+    void (*adamw)(size_t len, const ath_adamw_factors *f, float *w, float *ema, float *m, float *v, const float *grad);
+    /* Sum of x^2 in double: ATH_SUM_LANES sums, of every so-manyth number each, halved until one is left. The same
+     * bits from every table. */
+    double (*sum_squares)(size_t len, const float *x);
 } ath_kernels;
 
 /* The fastest table this CPU can run; the environment's ATH_CPU=ref|avx2|avx512

@@ -20,7 +20,8 @@ typedef struct ath_weights {
     const float *grad;
 } ath_weights;
 
-/* Euclidean norm of n floats, summed in parts in a fixed order: the same bits for any number of threads. */
+/* Euclidean norm of n floats, summed in double in parts in a fixed order: the same bits for any number of threads and
+ * any instruction set. */
 double ath_grad_norm(ath_pool *pool, size_t n, const float *grad);
 /* Update number t (from 1). `norm` is ath_grad_norm's. Decay applies to parameters that say so. */
 void ath_adamw_step(ath_pool *pool, const ath_graph *g, const ath_adamw *o, uint64_t t, double norm, ath_weights a);

@@ -176,6 +176,28 @@ static void softmax_vjp(int rows, int cols, float scale, const float *y, const f
     }
 }
 
+static void adamw(size_t len, const ath_adamw_factors *f, float *w, float *ema, float *m, float *v, const float *grad) {
+    for (size_t i = 0; i < len; i++) {
+        const double g = (double)f->scale * (double)grad[i];
+        const double m1 = (double)f->beta1 * (double)m[i] + (double)f->rest1 * g;
+        const double v1 = (double)f->beta2 * (double)v[i] + (double)f->rest2 * g * g;
+        const double move = (double)f->step * m1 / (sqrt(v1) * (double)f->root2 + (double)f->eps);
+        const double w1 = (double)f->shrink * (double)w[i] - move;
+        m[i] = (float)m1;
+        v[i] = (float)v1;
+        w[i] = (float)w1;
+        ema[i] = (float)((double)ema[i] + (double)f->average * (w1 - (double)ema[i]));
+    }
+}
+
+static double sum_squares(size_t len, const float *x) {
+    double lane[ATH_SUM_LANES] = {0};
+    for (size_t i = 0; i < len; i++) lane[i % ATH_SUM_LANES] += (double)x[i] * (double)x[i];
+    for (int n = ATH_SUM_LANES / 2; n > 0; n /= 2)
+        for (int l = 0; l < n; l++) lane[l] += lane[l + n];
+    return lane[0];
+}
+
 const ath_kernels ath_kernels_ref = {
     .isa = "ref",
     .conv_pack_floats = no_floats,
@@ -193,4 +215,6 @@ const ath_kernels ath_kernels_ref = {
     .add = add,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
+    .adamw = adamw,
+    .sum_squares = sum_squares,
 };

@@ -15,6 +15,7 @@
 #include "kernels/x86/winograd_tiles.h"
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
+#include "kernels/x86/update.h"
 
 /* ---- convolution: which algorithm, by the shape of one image alone ---- */
 
@@ -121,4 +122,6 @@ const ath_kernels ATH_TABLE = {
     .add = add,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
+    .adamw = adamw,
+    .sum_squares = sum_squares,
 };
