@@ -112,7 +112,7 @@ static void run_pass(const ath_kernels *k, const ath_conv_shape *s, ath_conv_pas
     check_guards(packed, pack_len, "packed weights");
     const float *used = pack_len > 0 ? packed : w;
     if (pass == ATH_CONV_FORWARD)
-        k->conv_forward(s, in, used, bias, out, scratch);
+        k->conv_forward(s, in, used, (ath_conv_add){.bias = bias}, out, scratch);
     else
         k->conv_input_grad(s, in, used, out, acc, scratch);
     check_guards(scratch, scratch_len, "scratch");
@@ -124,7 +124,7 @@ static void run_weight_grad(const ath_kernels *k, const ath_conv_shape *s, const
                             float *db) {
     const size_t scratch_len = k->conv_scratch_floats(s, ATH_CONV_WEIGHT_GRAD);
     float *scratch = poisoned(scratch_len);
-    k->conv_weight_grad(s, x, dy, dw, db, scratch);
+    k->conv_weight_grad(s, x, dy, dw, db, false, scratch);
     check_guards(scratch, scratch_len, "scratch");
     release(scratch);
 }

@@ -23,8 +23,8 @@ static const layer layers[] = {
     {96, 64, 14, 1},   {64, 64, 7, 1},   {128, 64, 7, 1},   {1, 32, 28, 1},    {32, 1, 28, 1},    {64, 64, 32, 1},
     {128, 64, 32, 1},  {192, 64, 32, 1}, {128, 128, 16, 1}, {256, 128, 16, 1}, {192, 128, 16, 1}, {128, 128, 8, 1},
     {256, 128, 8, 1},  {128, 128, 4, 1}, {128, 128, 32, 1}, {256, 128, 32, 1}, {384, 128, 32, 1}, {256, 256, 16, 1},
-    {512, 256, 16, 1}, {256, 256, 8, 1}, {512, 256, 8, 1}, {256, 256, 4, 1}, {512, 256, 4, 1},  {3, 64, 32, 1},    {64, 3, 32, 1},    {32, 32, 28, 2},
-    {64, 64, 14, 2},   {64, 64, 32, 2},  {128, 128, 16, 2}, {256, 256, 8, 2},
+    {512, 256, 16, 1}, {256, 256, 8, 1}, {512, 256, 8, 1},  {256, 256, 4, 1},  {512, 256, 4, 1},  {3, 64, 32, 1},
+    {64, 3, 32, 1},    {32, 32, 28, 2},  {64, 64, 14, 2},   {64, 64, 32, 2},   {128, 128, 16, 2}, {256, 256, 8, 2},
 };
 
 static clockid_t the_clock = CLOCK_THREAD_CPUTIME_ID;
@@ -60,7 +60,7 @@ static double now_possible(const ath_kernels *k) {
         k->conv_pack(&s, ATH_CONV_FORWARD, w, packed);
     }
     const double start = now();
-    for (int i = 0; i < 20; i++) k->conv_forward(&s, x, packed, NULL, y, scratch);
+    for (int i = 0; i < 20; i++) k->conv_forward(&s, x, packed, (ath_conv_add){0}, y, scratch);
     return 20 * 2.0 * 84 * 64 * 256 / (now() - start) * 1e-9;
 }
 
@@ -71,9 +71,9 @@ typedef struct job {
 } job;
 
 static void run(const job *j, int pass) {
-    if (pass == 0) j->k->conv_forward(&j->s, j->x, j->packed[0], NULL, j->y, j->scratch[0]);
+    if (pass == 0) j->k->conv_forward(&j->s, j->x, j->packed[0], (ath_conv_add){0}, j->y, j->scratch[0]);
     if (pass == 1) j->k->conv_input_grad(&j->s, j->y, j->packed[1], j->x, false, j->scratch[1]);
-    if (pass == 2) j->k->conv_weight_grad(&j->s, j->x, j->y, j->dw, NULL, j->scratch[2]);
+    if (pass == 2) j->k->conv_weight_grad(&j->s, j->x, j->y, j->dw, NULL, false, j->scratch[2]);
 }
 
 int main(int argc, char **argv) {
