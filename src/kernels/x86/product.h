@@ -1,4 +1,4 @@
-/* The two inner products everything heavy is made of, register blocked: MR rows by two
+/* The inner products everything heavy is made of, register blocked: MR rows by two
  * vectors of columns, so that a step is two loads of B, MR broadcasts of A and 2 MR FMAs.
  *
  *     rows:   C[mr][PANEL] = A B,      A stored [k/W][mr][W], B stored [k][PANEL]
@@ -42,41 +42,128 @@ INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c) {
     }
 }
 
-INLINE void outer_body(int mr, const float *a, size_t lda, const float *b, size_t ldb, int count, float *c, bool add) {
+/* Positions in images: `images` of `lines` of `len` positions, each distance in floats. What is at a position is a
+ * row of a matrix, and may overlap the next one's (a window over an image). */
+typedef struct places {
+    int images, lines, len;
+    size_t image, line, step;
+} places;
+
+INLINE places in_line(int len, size_t step) { return (places){1, 1, len, 0, 0, step}; }
+
+INLINE void outer_body(int mr, const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
+                       bool add) {
+    const size_t lda = at->step;
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
-        sum0[i] = add ? load(c + i * PANEL) : (vec){0};
-        sum1[i] = add ? load(c + i * PANEL + W) : (vec){0};
+        sum0[i] = add ? load(c + sz(i) * ldc) : (vec){0};
+        sum1[i] = add ? load(c + sz(i) * ldc + W) : (vec){0};
     }
-    for (int t = 0; t < count; t++, a += lda, b += ldb) {
-        const vec b0 = load(b), b1 = load(b + W);
-        __builtin_prefetch(a + AHEAD * lda);
-        __builtin_prefetch(b + AHEAD * ldb);
-        __builtin_prefetch(b + AHEAD * ldb + W);
-        __builtin_prefetch(c + (mr + t) * PANEL);
-        __builtin_prefetch(c + (mr + t) * PANEL + W);
+    /* No further than the next tile: where no memory is, each attempt walks the page tables again. */
+    const float *next = c + sz(mr) * ldc, *last = next + sz(mr - 1) * ldc;
+    for (int image = 0; image < at->images; image++) {
+        const float *line = a + sz(image) * at->image;
+        for (int l = 0; l < at->lines; l++, line += at->line) {
+            const float *p = line;
+            for (int t = 0; t < at->len; t++, p += lda, b += ldb, next = next < last ? next + ldc : last) {
+                const vec b0 = load(b), b1 = load(b + W);
+                __builtin_prefetch(p + AHEAD * lda);
+                __builtin_prefetch(b + AHEAD * ldb);
+                __builtin_prefetch(b + AHEAD * ldb + W);
+                __builtin_prefetch(next);
+                __builtin_prefetch(next + W);
 #pragma GCC unroll 16
-        for (int i = 0; i < mr; i++) {
-            const vec x = splat(a[i]);
-            sum0[i] += x * b0;
-            sum1[i] += x * b1;
+                for (int i = 0; i < mr; i++) {
+                    const vec x = splat(p[i]);
+                    sum0[i] += x * b0;
+                    sum1[i] += x * b1;
+                }
+            }
         }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
-        store(c + i * PANEL, sum0[i]);
-        store(c + i * PANEL + W, sum1[i]);
+        store(c + sz(i) * ldc, sum0[i]);
+        store(c + sz(i) * ldc + W, sum1[i]);
+    }
+}
+
+/* The product of rows that are read where they are, written where they belong. Row i of A is `pieces` pieces of `len`
+ * floats, `piece` apart: the rows of a window. Its first half of rows begins at a0, the other at a1, each `step` apart. */
+typedef struct in_place {
+    const float *a0, *a1, *b;
+    size_t step, piece;
+    int pieces, len;
+    const float *bias; /* of these columns, or NULL */
+    bool acc;          /* add to C */
+    float *c;
+    size_t ldc;
+    int cols; /* of C, at most PANEL */
+} in_place;
+
+INLINE void in_place_steps(int mr, int steps, const float *a0, const float *a1, size_t step, const float *b, vec *sum0,
+                           vec *sum1) {
+    const int half = (mr + 1) / 2;
+#pragma GCC unroll 4
+    for (int l = 0; l < steps; l++, b += PANEL) {
+        const vec b0 = load(b), b1 = load(b + W);
+        __builtin_prefetch(b + AHEAD * PANEL);
+        __builtin_prefetch(b + AHEAD * PANEL + W);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) {
+            const vec x = splat(i < half ? a0[sz(i) * step + sz(l)] : a1[sz(i - half) * step + sz(l)]);
+            sum0[i] += x * b0;
+            sum1[i] += x * b1;
+        }
+    }
+}
+
+/* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
+#define FORGET(p) __asm__("" : "+r"(p))
+
+INLINE void in_place_body(int mr, const in_place *q) {
+    enum { STEPS = 4 };
+    vec sum0[MR], sum1[MR];
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++) sum0[i] = sum1[i] = (vec){0};
+    const float *b = q->b;
+    const size_t step = q->step;
+    for (int s = 0; s < q->pieces; s++) {
+        const float *a0 = q->a0 + sz(s) * q->piece, *a1 = q->a1 + sz(s) * q->piece;
+        int left = q->len;
+        for (; left >= STEPS; left -= STEPS, a0 += STEPS, a1 += STEPS, b += STEPS * PANEL) {
+            FORGET(a0);
+            FORGET(a1);
+            in_place_steps(mr, STEPS, a0, a1, step, b, sum0, sum1);
+        }
+        for (; left > 0; left--, a0++, a1++, b += PANEL) {
+            FORGET(a0);
+            FORGET(a1);
+            in_place_steps(mr, 1, a0, a1, step, b, sum0, sum1);
+        }
+    }
+    const int n0 = at_most(q->cols, W), n1 = q->cols - W;
+    const vec shift0 = q->bias != NULL ? load_some(q->bias, n0) : (vec){0};
+    const vec shift1 = q->bias != NULL && n1 > 0 ? load_some(q->bias + W, n1) : (vec){0};
+    float *c = q->c;
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++, c += q->ldc) {
+        const vec y0 = sum0[i] + shift0, y1 = sum1[i] + shift1;
+        store_some(c, q->acc ? y0 + load_some(c, n0) : y0, n0);
+        if (n1 > 0) store_some(c + W, q->acc ? y1 + load_some(c + W, n1) : y1, n1);
     }
 }
 
 #define PRODUCTS(mr)                                                                                                   \
     static void rows_##mr(const float *a, const float *b, int k, float *c) { rows_body(mr, a, b, k, c); }              \
-    static void outer_##mr(const float *a, size_t lda, const float *b, size_t ldb, int count, float *c, bool add) {    \
+    static void in_place_##mr(const in_place *q) { in_place_body(mr, q); }                                             \
+    static void outer_##mr(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,         \
+                           bool add) {                                                                                 \
         if (add)                                                                                                       \
-            outer_body(mr, a, lda, b, ldb, count, c, true);                                                            \
+            outer_body(mr, a, at, b, ldb, c, ldc, true);                                                               \
         else                                                                                                           \
-            outer_body(mr, a, lda, b, ldb, count, c, false);                                                           \
+            outer_body(mr, a, at, b, ldb, c, ldc, false);                                                              \
     }
 PRODUCTS(1)
 PRODUCTS(2)
@@ -95,31 +182,85 @@ PRODUCTS(13)
 PRODUCTS(14)
 #endif
 
-typedef void rows_product(const float *a, const float *b, int k, float *c);
-typedef void outer_product(const float *a, size_t lda, const float *b, size_t ldb, int count, float *c, bool add);
+/* Tables by the number of rows. */
 #if ATH_MR == 14
-static rows_product *const rows_of[] = {NULL,   rows_1, rows_2,  rows_3,  rows_4,  rows_5,  rows_6, rows_7,
-                                        rows_8, rows_9, rows_10, rows_11, rows_12, rows_13, rows_14};
-static outer_product *const outer_of[] = {NULL,    outer_1, outer_2,  outer_3,  outer_4,  outer_5,  outer_6, outer_7,
-                                          outer_8, outer_9, outer_10, outer_11, outer_12, outer_13, outer_14};
+#define OF_ROWS(f)                                                                                                     \
+    { NULL, f##_1, f##_2, f##_3, f##_4, f##_5, f##_6, f##_7, f##_8, f##_9, f##_10, f##_11, f##_12, f##_13, f##_14 }
 #else
-static rows_product *const rows_of[] = {NULL, rows_1, rows_2, rows_3, rows_4, rows_5, rows_6};
-static outer_product *const outer_of[] = {NULL, outer_1, outer_2, outer_3, outer_4, outer_5, outer_6};
+#define OF_ROWS(f)                                                                                                     \
+    { NULL, f##_1, f##_2, f##_3, f##_4, f##_5, f##_6 }
 #endif
+typedef void rows_product(const float *a, const float *b, int k, float *c);
+typedef void in_place_product(const in_place *q);
+typedef void outer_product(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
+                           bool add);
+static rows_product *const rows_of[] = OF_ROWS(rows);
+static in_place_product *const in_place_of[] = OF_ROWS(in_place);
+static outer_product *const outer_of[] = OF_ROWS(outer);
 
 /* `count` rows are taken in the fewest groups of at most MR, as equal as can be: the size of group g of them. */
 INLINE int group_size(int count, int groups, int g) { return count / groups + (g < count % groups); }
 INLINE int group_count(int count) { return (count + MR - 1) / MR; }
 
-/* C (+)= A' B for any m, and n a multiple of PANEL; C is [n/PANEL][m][PANEL]. */
-static void outer_matrix(int m, int n, int count, const float *a, size_t lda, const float *b, size_t ldb, float *c,
-                         bool add) {
+/* C (+)= A' B for any m, and n a multiple of PANEL: row i of columns j.. is at c + i * ldc + j / PANEL * panel. */
+static void outer_places(int m, int n, const float *a, const places *at, const float *b, size_t ldb, float *c,
+                         size_t ldc, size_t panel, bool add) {
     const int groups = group_count(m);
-    for (int j = 0; j < n; j += PANEL)
+    for (int j = 0; j < n; j += PANEL, c += panel)
         for (int g = 0, i = 0; g < groups; g++) {
             const int mr = group_size(m, groups, g);
-            outer_of[mr](a + i, lda, b + j, ldb, count, c, add);
-            c += mr * PANEL;
+            outer_of[mr](a + i, at, b + j, ldb, c + sz(i) * ldc, ldc, add);
             i += mr;
         }
+}
+
+/* The same with C stored [n/PANEL][m][PANEL]. */
+static void outer_matrix(int m, int n, int count, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                         bool add) {
+    const places at = in_line(count, lda);
+    outer_places(m, n, a, &at, b, ldb, c, PANEL, sz(m) * PANEL, add);
+}
+
+/* Rows of pixels or windows times a packed B, [n/PANEL][k][PANEL] with k = pieces * len: C[row] = A[row] B + bias, or
+ * C += A B. Column by column of panels, so that a panel serves all the rows while it is in L1 or L2. */
+typedef struct product {
+    int pieces, len;
+    size_t piece;
+    int n; /* columns */
+    const float *b, *bias;
+    bool acc;
+    size_t ldc;
+} product;
+
+/* One panel of columns, from column j. The rows of C follow each other in the order of the places. A tile is part of a
+ * line, or two whole lines where they are short. */
+static void product_panel(const product *p, const float *a, const places *at, int j, float *c) {
+    in_place q = {.b = p->b + sz(j) * sz(p->pieces) * sz(p->len),
+                  .step = at->step,
+                  .piece = p->piece,
+                  .pieces = p->pieces,
+                  .len = p->len,
+                  .bias = p->bias != NULL ? p->bias + j : NULL,
+                  .acc = p->acc,
+                  .ldc = p->ldc,
+                  .cols = at_most(p->n - j, PANEL),
+                  .c = c};
+    for (int i = 0; i < at->images; i++)
+        for (int line = 0; line < at->lines;) {
+            const bool two = 2 * at->len <= MR && line + 1 < at->lines;
+            const int count = two ? 2 * at->len : at->len, groups = group_count(count);
+            q.a0 = a + sz(i) * at->image + sz(line) * at->line;
+            for (int g = 0; g < groups; g++) {
+                const int mr = group_size(count, groups, g);
+                q.a1 = q.a0 + (two ? at->line : sz((mr + 1) / 2) * at->step);
+                in_place_of[mr](&q);
+                q.a0 += sz(mr) * at->step;
+                q.c += sz(mr) * p->ldc;
+            }
+            line += two ? 2 : 1;
+        }
+}
+
+static void product_run(const product *p, const float *a, const places *at, float *c) {
+    for (int j = 0; j < p->n; j += PANEL) product_panel(p, a, at, j, c + j);
 }
