@@ -28,6 +28,12 @@ static inline int ath_conv_out(int size, const ath_conv_shape *s) {
 /* The three products of a convolutional layer. */
 typedef enum ath_conv_pass { ATH_CONV_FORWARD, ATH_CONV_INPUT_GRAD, ATH_CONV_WEIGHT_GRAD } ath_conv_pass;
 
+/* One head of one image: q, k, v, y have `tokens` rows of d floats, `stride` floats apart. */
+typedef struct ath_attention_shape {
+    int tokens, d, stride;
+    float scale; /* of q k^T */
+} ath_attention_shape;
+
 typedef struct ath_kernels {
     const char *isa; /* "ref", "avx2", "avx512" */
 
@@ -72,6 +78,16 @@ typedef struct ath_kernels {
     void (*softmax_forward)(int rows, int cols, float scale, const float *x, float *y);
     /* dx = scale * y * (dy - sum(y * dy)); dx may be dy. */
     void (*softmax_vjp)(int rows, int cols, float scale, const float *y, const float *dy, float *dx);
+
+    /* ---- attention ----
+     * y = P v with P = softmax(scale * q k^T). */
+    size_t (*attention_scratch_floats)(const ath_attention_shape *s, bool vjp);
+    void (*attention_forward)(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
+                              float *scratch);
+    /* Each of dq, dk, dv may be NULL; acc says which are added to rather than written. Where all are added to
+     * they may be one array. */
+    void (*attention_vjp)(const ath_attention_shape *s, const float *q, const float *k, const float *v, const float *dy,
+                          float *dq, float *dk, float *dv, const bool acc[3], float *scratch);
 } ath_kernels;
 
 /* The fastest table this CPU can run; the environment's ATH_CPU=ref|avx2|avx512

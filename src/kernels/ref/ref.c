@@ -194,6 +194,64 @@ static void softmax_vjp(int rows, int cols, float scale, const float *y, const f
     }
 }
 
+/* One row of probabilities and, for the vjp, one of their gradients. */
+static size_t attention_scratch_floats(const ath_attention_shape *s, bool vjp) {
+    return (vjp ? 2 : 1) * (size_t)s->tokens;
+}
+
+/* row[j] = x . rows[j] */
+static void dots(const ath_attention_shape *s, const float *x, const float *rows, float *row) {
+    for (int j = 0; j < s->tokens; j++, rows += s->stride) {
+        double sum = 0;
+        for (int l = 0; l < s->d; l++) sum += (double)x[l] * (double)rows[l];
+        row[j] = (float)sum;
+    }
+}
+
+static void attention_forward(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
+                              float *scratch) {
+    for (int i = 0; i < s->tokens; i++, q += s->stride, y += s->stride) {
+        dots(s, q, k, scratch);
+        softmax_forward(1, s->tokens, s->scale, scratch, scratch);
+        for (int l = 0; l < s->d; l++) {
+            double sum = 0;
+            for (int j = 0; j < s->tokens; j++)
+                sum += (double)scratch[j] * (double)v[(size_t)j * (size_t)s->stride + (size_t)l];
+            y[l] = (float)sum;
+        }
+    }
+}
+
+static void clear_unless(bool kept, const ath_attention_shape *s, float *x) {
+    for (int i = 0; x != NULL && !kept && i < s->tokens; i++)
+        memset(x + (size_t)i * (size_t)s->stride, 0, (size_t)s->d * sizeof *x);
+}
+
+/* y += a x */
+static void add_scaled(int len, float a, const float *x, float *y) {
+    for (int i = 0; i < len; i++) y[i] += a * x[i];
+}
+
+/* dv = P^T dy,  dP = dy v^T,  dS = scale P (dP - sum(P dP)),  dq = dS k,  dk = dS^T q */
+static void attention_vjp(const ath_attention_shape *s, const float *q, const float *k, const float *v, const float *dy,
+                          float *dq, float *dk, float *dv, const bool acc[3], float *scratch) {
+    float *p = scratch, *ds = scratch + s->tokens;
+    clear_unless(acc[0], s, dq), clear_unless(acc[1], s, dk), clear_unless(acc[2], s, dv);
+    for (int i = 0; i < s->tokens; i++) {
+        const size_t at = (size_t)i * (size_t)s->stride;
+        dots(s, q + at, k, p);
+        softmax_forward(1, s->tokens, s->scale, p, p);
+        dots(s, dy + at, v, ds);
+        softmax_vjp(1, s->tokens, s->scale, p, ds, ds);
+        for (int j = 0; j < s->tokens; j++) {
+            const size_t to = (size_t)j * (size_t)s->stride;
+            if (dq != NULL) add_scaled(s->d, ds[j], k + to, dq + at);
+            if (dk != NULL) add_scaled(s->d, ds[j], q + at, dk + to);
+            if (dv != NULL) add_scaled(s->d, p[j], dy + at, dv + to);
+        }
+    }
+}
+
 const ath_kernels ath_kernels_ref = {
     .isa = "ref",
     .conv_pack_floats = no_floats,
@@ -209,4 +267,7 @@ const ath_kernels ath_kernels_ref = {
     .add = add,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
+    .attention_scratch_floats = attention_scratch_floats,
+    .attention_forward = attention_forward,
+    .attention_vjp = attention_vjp,
 };

@@ -15,6 +15,16 @@
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
 
+enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
+
+/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
+static float *aligned(float *scratch) {
+    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
+    return past == 0 ? scratch : scratch + (LINE - past);
+}
+
+#include "kernels/x86/attention.h"
+
 /* ---- convolution: which algorithm, by the shape of one image alone ---- */
 
 static size_t conv_pack_floats(const ath_conv_shape *s, ath_conv_pass pass) {
@@ -34,20 +44,12 @@ static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *
     direct_pack(s, pass, &d, w, packed);
 }
 
-enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
-
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     if (pass == ATH_CONV_WEIGHT_GRAD)
         return LINE + (winograd_takes_dw(s) ? winograd_dw_scratch_floats(s) : direct_dw_scratch_floats(s));
     if (winograd_takes(s)) return LINE + winograd_scratch_floats(s, pass);
     const direct d = direct_plan(s, pass);
     return LINE + direct_scratch_floats(&d);
-}
-
-/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
-static float *aligned(float *scratch) {
-    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
-    return past == 0 ? scratch : scratch + (LINE - past);
 }
 
 static void conv_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
@@ -94,4 +96,7 @@ const ath_kernels ATH_TABLE = {
     .add = add,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
+    .attention_scratch_floats = attention_scratch_floats,
+    .attention_forward = attention_forward,
+    .attention_vjp = attention_vjp,
 };
