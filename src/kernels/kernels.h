@@ -73,6 +73,16 @@ typedef struct ath_kernels {
     void (*silu_vjp)(size_t len, const float *x, const float *dy, float *dx, bool acc);
     void (*add)(size_t len, const float *a, const float *b, float *y); /* y may be a or b */
 
+    /* ---- rows ---- */
+    /* y = (or += when acc) scale * x, of rows ldx and ldy floats apart */
+    void (*copy_rows)(size_t rows, size_t cols, float scale, const float *x, size_t ldx, float *y, size_t ldy,
+                      bool acc);
+    /* y = (or +=) x * (1 + scale) + shift; scale and shift (cols), NULL for 0. y may be x. */
+    void (*affine_rows)(size_t rows, size_t cols, const float *x, const float *scale, const float *shift, float *y,
+                        bool acc);
+    /* sum (cols) = (or +=) the sum of the rows of x, or of x * weights where that is not NULL */
+    void (*sum_rows)(size_t rows, size_t cols, const float *x, const float *weights, float *sum, bool acc);
+
     /* ---- softmax over rows ----
      * y = softmax(scale * x) of each of `rows` rows of `cols`; y may be x. */
     void (*softmax_forward)(int rows, int cols, float scale, const float *x, float *y);

@@ -177,6 +177,29 @@ static void add(size_t len, const float *a, const float *b, float *y) {
     for (size_t i = 0; i < len; i++) y[i] = a[i] + b[i];
 }
 
+static void copy_rows(size_t rows, size_t cols, float scale, const float *x, size_t ldx, float *y, size_t ldy,
+                      bool acc) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < cols; j++) y[r * ldy + j] = (acc ? y[r * ldy + j] : 0) + scale * x[r * ldx + j];
+}
+
+static void affine_rows(size_t rows, size_t cols, const float *x, const float *scale, const float *shift, float *y,
+                        bool acc) {
+    for (size_t i = 0; i < rows * cols; i++) {
+        const float factor = 1 + (scale != NULL ? scale[i % cols] : 0);
+        y[i] = (acc ? y[i] : 0) + (x[i] * factor + (shift != NULL ? shift[i % cols] : 0));
+    }
+}
+
+static void sum_rows(size_t rows, size_t cols, const float *x, const float *weights, float *sum, bool acc) {
+    for (size_t j = 0; j < cols; j++) {
+        double total = 0;
+        for (size_t i = j; i < rows * cols; i += cols)
+            total += (double)x[i] * (weights != NULL ? (double)weights[i] : 1);
+        sum[j] = (acc ? sum[j] : 0) + (float)total;
+    }
+}
+
 static void softmax_forward(int rows, int cols, float scale, const float *x, float *y) {
     for (int r = 0; r < rows; r++, x += cols, y += cols) {
         double top = (double)scale * (double)x[0], sum = 0;
@@ -265,6 +288,9 @@ const ath_kernels ath_kernels_ref = {
     .silu_forward = silu_forward,
     .silu_vjp = silu_vjp,
     .add = add,
+    .copy_rows = copy_rows,
+    .affine_rows = affine_rows,
+    .sum_rows = sum_rows,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
     .attention_scratch_floats = attention_scratch_floats,

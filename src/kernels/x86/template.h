@@ -14,6 +14,7 @@
 #include "kernels/x86/direct.h"
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
+#include "kernels/x86/rows.h"
 
 enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
 
@@ -94,6 +95,9 @@ const ath_kernels ATH_TABLE = {
     .silu_forward = silu_forward,
     .silu_vjp = silu_vjp,
     .add = add,
+    .copy_rows = copy_rows,
+    .affine_rows = affine_rows,
+    .sum_rows = sum_rows,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
     .attention_scratch_floats = attention_scratch_floats,
