@@ -141,26 +141,37 @@ static void scatter(const view *v, float *out, int first, int count, const run *
     }
 }
 
-/* Image `image` of out = (out +) bias + what the taps of the windows over it give: row p of `given` is position p's, tap by tap. */
-static void collect(const view *v, int image, const float *given, size_t ldg, const float *bias, bool acc, float *out) {
-    const int c = v->c, k = v->kernel;
-    out += sz(image) * sz(v->h) * sz(v->w * c);
+/* n <= W channels, from those that the pointers point at, of `collect`. */
+INLINE void collect_channels(const view *v, int n, const float *given, size_t ldg, vec bias, bool acc, float *out) {
+    const int k = v->kernel, c = v->c;
+    const ptrdiff_t tap = c - (ptrdiff_t)ldg; /* from what one position gives to a pixel to what the one before does */
     for (int y = 0; y < v->h; y++)
         for (int x = 0; x < v->w; x++, out += c) {
             const int oy = y + v->pad, ox = x + v->pad; /* the window whose tap 0 this is */
             const int y0 = at_least(oy - v->out_h + 1, 0), y1 = at_most(oy + 1, k);
             const int x0 = at_least(ox - v->out_w + 1, 0), x1 = at_most(ox + 1, k);
-            for (int j = 0; j < c; j += W) {
-                const int n = c - j;
-                vec sum = bias != NULL ? load_some(bias + j, n) : (vec){0};
-                for (int ky = y0; ky < y1; ky++) {
-                    const float *line =
-                        given + (ptrdiff_t)((oy - ky) * v->out_w + ox) * (ptrdiff_t)ldg + ky * k * c + j;
-                    for (int kx = x0; kx < x1; kx++) sum += load_some(line - (ptrdiff_t)kx * ((ptrdiff_t)ldg - c), n);
-                }
-                store_some(out + j, acc ? sum + load_some(out + j, n) : sum, n);
+            vec sum = acc ? load_some(out, n) + bias : bias;
+            for (int ky = y0; ky < y1; ky++) {
+                const ptrdiff_t at = (ptrdiff_t)((oy - ky) * v->out_w + ox) * (ptrdiff_t)ldg + ky * k * c;
+                vec line = {0};
+                for (int kx = x0; kx < x1; kx++) line += load_some(given + at + kx * tap, n);
+                sum += line;
             }
+            store_some(out, sum, n);
         }
+}
+
+/* One image of out = (out +) bias + what the taps of the windows over it give: row p of `given` is position p's, tap by
+ * tap. */
+static void collect(const view *v, const float *given, size_t ldg, const float *bias, bool acc, float *out) {
+    for (int j = 0; j < v->c; j += W) {
+        const int n = at_most(v->c - j, W);
+        const vec shift = bias != NULL ? load_some(bias + j, n) : (vec){0};
+        if (n == W)
+            collect_channels(v, W, given + j, ldg, shift, acc, out + j);
+        else
+            collect_channels(v, n, given + j, ldg, shift, acc, out + j);
+    }
 }
 
 /* What a pass does in the direct form. */
@@ -251,7 +262,7 @@ static void direct_block(const direct *d, lines_block b, int image, int line, co
     } else if (d->form == COLLECT) {
         p.ldc = sz(round_up(d->n, PANEL));
         product_run(&p, a, &at, scratch);
-        collect(&d->window, image, scratch, p.ldc, bias, acc, out);
+        collect(&d->window, scratch, p.ldc, bias, acc, out + sz(image) * sz(d->window.h) * sz(d->window.w * d->c_to));
     } else
         for (int j = 0; j < d->n; j += PANEL) {
             run runs[MAX_RUNS];
