@@ -53,7 +53,8 @@ INLINE places in_line(int len, size_t step) { return (places){1, 1, len, 0, 0, s
 
 INLINE void outer_body(int mr, const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
                        bool add) {
-    const size_t lda = at->step, ahead = at->images * at->lines * at->len > AHEAD ? AHEAD : 0;
+    const size_t lda = at->step, ahead_b = at->images * at->lines * at->len > AHEAD ? AHEAD * ldb : 0;
+    const size_t ahead_a = at->len > AHEAD ? AHEAD * lda : at->line;
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
@@ -68,9 +69,9 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
             const float *p = line;
             for (int t = 0; t < at->len; t++, p += lda, b += ldb, next = next < last ? next + ldc : last) {
                 const vec b0 = load(b), b1 = load(b + W);
-                __builtin_prefetch(p + ahead * lda);
-                __builtin_prefetch(b + ahead * ldb);
-                __builtin_prefetch(b + ahead * ldb + W);
+                __builtin_prefetch(p + ahead_a);
+                __builtin_prefetch(b + ahead_b);
+                __builtin_prefetch(b + ahead_b + W);
                 __builtin_prefetch(next);
                 __builtin_prefetch(next + W);
 #pragma GCC unroll 16
