@@ -49,6 +49,12 @@ typedef struct ath_adamw_factors {
 
 enum { ATH_SUM_LANES = 32 }; /* of sum_squares */
 
+/* One head of one image: q, k, v, y have `tokens` rows of d floats, `stride` floats apart. */
+typedef struct ath_attention_shape {
+    int tokens, d, stride;
+    float scale; /* of q k^T */
+} ath_attention_shape;
+
 typedef struct ath_kernels {
     const char *isa; /* "ref", "avx2", "avx512" */
 
@@ -93,6 +99,16 @@ typedef struct ath_kernels {
     void (*silu_vjp)(size_t len, const float *x, const float *dy, float *dx, bool acc);
     void (*add)(size_t len, const float *a, const float *b, float *y); /* y may be a or b */
 
+    /* ---- rows ---- */
+    /* y = (or += when acc) scale * x, of rows ldx and ldy floats apart */
+    void (*copy_rows)(size_t rows, size_t cols, float scale, const float *x, size_t ldx, float *y, size_t ldy,
+                      bool acc);
+    /* y = (or +=) x * (1 + scale) + shift; scale and shift (cols), NULL for 0. y may be x. */
+    void (*affine_rows)(size_t rows, size_t cols, const float *x, const float *scale, const float *shift, float *y,
+                        bool acc);
+    /* sum (cols) = (or +=) the sum of the rows of x, or of x * weights where that is not NULL */
+    void (*sum_rows)(size_t rows, size_t cols, const float *x, const float *weights, float *sum, bool acc);
+
     /* ---- softmax over rows ----
      * y = softmax(scale * x) of each of `rows` rows of `cols`; y may be x. */
     void (*softmax_forward)(int rows, int cols, float scale, const float *x, float *y);
@@ -102,12 +118,22 @@ typedef struct ath_kernels {
     /* ---- the update of the parameters, over `len` floats ----
      * With g = scale grad: m = beta1 m + rest1 g; v = beta2 v + rest2 g^2;
      * w = shrink w - step m / (sqrt(v) root2 + eps); ema += average (w - ema). A number's result does not depend on
-     * where the array begins or ends. It is within 2^-22 of the sizes of its terms of what ref gives, which rounds
+     * where the array begins or ends. It is within 2^-21 of the sizes of its terms of what ref gives, which rounds
      * once: m of |beta1 m| + |rest1 g|, v of v, w of |w| and four times its step, ema of |ema| and average w. */
     void (*adamw)(size_t len, const ath_adamw_factors *f, float *w, float *ema, float *m, float *v, const float *grad);
     /* Sum of x^2 in double: ATH_SUM_LANES sums, of every so-manyth number each, halved until one is left. The same
      * bits from every table. */
     double (*sum_squares)(size_t len, const float *x);
+
+    /* ---- attention ----
+     * y = P v with P = softmax(scale * q k^T). */
+    size_t (*attention_scratch_floats)(const ath_attention_shape *s, bool vjp);
+    void (*attention_forward)(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
+                              float *scratch);
+    /* Each of dq, dk, dv may be NULL; acc says which are added to rather than written. Where all are added to
+     * they may be one array. */
+    void (*attention_vjp)(const ath_attention_shape *s, const float *q, const float *k, const float *v, const float *dy,
+                          float *dq, float *dk, float *dv, const bool acc[3], float *scratch);
 } ath_kernels;
 
 /* The fastest table this CPU can run; the environment's ATH_CPU=ref|avx2|avx512

@@ -15,16 +15,18 @@
 #include "kernels/kernels.h"
 
 typedef struct layer {
-    int c_in, c_out, hw, stride;
+    int c_in, c_out, hw, stride; /* 3x3; a stride of 0 says 1x1 */
 } layer;
 
 static const layer layers[] = {
-    {32, 32, 28, 1},   {64, 32, 28, 1},  {96, 32, 28, 1},   {32, 64, 14, 1},   {64, 64, 14, 1},   {128, 64, 14, 1},
-    {96, 64, 14, 1},   {64, 64, 7, 1},   {128, 64, 7, 1},   {1, 32, 28, 1},    {32, 1, 28, 1},    {64, 64, 32, 1},
-    {128, 64, 32, 1},  {192, 64, 32, 1}, {128, 128, 16, 1}, {256, 128, 16, 1}, {192, 128, 16, 1}, {128, 128, 8, 1},
-    {256, 128, 8, 1},  {128, 128, 4, 1}, {128, 128, 32, 1}, {256, 128, 32, 1}, {384, 128, 32, 1}, {256, 256, 16, 1},
-    {512, 256, 16, 1}, {256, 256, 8, 1}, {512, 256, 8, 1},  {256, 256, 4, 1},  {512, 256, 4, 1},  {3, 64, 32, 1},
-    {64, 3, 32, 1},    {32, 32, 28, 2},  {64, 64, 14, 2},   {64, 64, 32, 2},   {128, 128, 16, 2}, {256, 256, 8, 2},
+    {32, 32, 28, 1},   {64, 32, 28, 1},   {96, 32, 28, 1},   {32, 64, 14, 1},   {64, 64, 14, 1},   {128, 64, 14, 1},
+    {96, 64, 14, 1},   {64, 64, 7, 1},    {128, 64, 7, 1},   {1, 32, 28, 1},    {32, 1, 28, 1},    {64, 64, 32, 1},
+    {128, 64, 32, 1},  {192, 64, 32, 1},  {128, 128, 16, 1}, {256, 128, 16, 1}, {192, 128, 16, 1}, {128, 128, 8, 1},
+    {256, 128, 8, 1},  {128, 128, 4, 1},  {128, 128, 32, 1}, {256, 128, 32, 1}, {384, 128, 32, 1}, {256, 256, 16, 1},
+    {512, 256, 16, 1}, {256, 256, 8, 1},  {512, 256, 8, 1},  {256, 256, 4, 1},  {512, 256, 4, 1},  {3, 64, 32, 1},
+    {64, 3, 32, 1},    {32, 32, 28, 2},   {64, 64, 14, 2},   {64, 64, 32, 2},   {128, 128, 16, 2}, {256, 256, 8, 2},
+    {64, 32, 28, 0},   {96, 32, 28, 0},   {128, 64, 14, 0},  {64, 64, 7, 0},    {128, 128, 16, 0}, {256, 256, 16, 0},
+    {512, 256, 16, 0}, {384, 128, 32, 0}, {256, 256, 4, 0},  {512, 256, 1, 0},
 };
 
 static clockid_t the_clock = CLOCK_THREAD_CPUTIME_ID;
@@ -108,13 +110,16 @@ int main(int argc, char **argv) {
             job j = {.k = table[t]};
             const int before = y->stride == 2 && y->hw % 2 == 0 && y->c_in > 64 ? 0 : 1;
             j.s = (ath_conv_shape){n, y->hw, y->hw, y->c_in, y->c_out, 3, y->stride, before, 1};
+            if (y->stride == 0) j.s.kernel = j.s.stride = 1, j.s.pad_before = j.s.pad_after = 0;
+            const size_t taps = (size_t)(j.s.kernel * j.s.kernel);
             char name[40];
-            snprintf(name, sizeof name, "%d,%d,%d/%d", y->c_in, y->c_out, y->hw, y->stride);
+            snprintf(name, sizeof name, "%d,%d,%d/%d%s", y->c_in, y->c_out, y->hw, j.s.stride,
+                     y->stride == 0 ? " 1x1" : "");
             if (only != NULL && strstr(name, only) == NULL) continue;
             const size_t out = (size_t)ath_conv_out(y->hw, &j.s), ci = (size_t)y->c_in, co = (size_t)y->c_out;
             const size_t nx = (size_t)n * (size_t)(y->hw * y->hw) * ci, ny = (size_t)n * out * out * co;
-            j.x = random_floats(nx), j.y = random_floats(ny), j.w = random_floats(9 * ci * co);
-            j.dw = random_floats(9 * ci * co);
+            j.x = random_floats(nx), j.y = random_floats(ny), j.w = random_floats(taps * ci * co);
+            j.dw = random_floats(taps * ci * co);
             for (int p = 0; p < 3; p++) {
                 j.scratch[p] = random_floats(j.k->conv_scratch_floats(&j.s, (ath_conv_pass)p));
                 if (p == 2) break;
@@ -122,7 +127,7 @@ int main(int argc, char **argv) {
                 j.packed[p] = pack ? random_floats(pack) : j.w;
                 if (pack) j.k->conv_pack(&j.s, (ath_conv_pass)p, j.w, j.packed[p]);
             }
-            const double flops = 18.0 * (double)ci * (double)ny;
+            const double flops = 2.0 * (double)(taps * ci * ny);
             double ms[3], gf[3], possible = 0;
             for (int p = 0; p < 3; p++) {
                 double best = 1e9;

@@ -1,45 +1,49 @@
 /* y = a + b, y = a + vector at every position, y = a + scales[index] b. */
+#include <string.h>
 #include "graph/op.h"
 #include "graph/ops/elementwise.h"
+
+/* The gradient of a sum: dx[j] = scale * dy, or +=, of `len` floats from `at`. */
+static void pass_gradient(const ath_call *c, int j, float scale, size_t at, size_t len) {
+    if (c->dx[j]) c->k->copy_rows(1, len, scale, c->dy + at, len, c->dx[j] + at, len, c->acc[j]);
+}
 
 static void add_forward(const ath_call *c) { c->k->add((size_t)c->n * ath_shape_len(c->ys), c->x[0], c->x[1], c->y); }
 
 static void add_vjp(const ath_call *c) {
     const size_t len = (size_t)c->n * ath_shape_len(c->ys);
-    for (int j = 0; j < 2; j++)
-        if (c->dx[j]) ath_scaled_copy(len, 1, c->dy, c->dx[j], c->acc[j]);
+    for (int j = 0; j < 2; j++) pass_gradient(c, j, 1, 0, len);
 }
 
 static void add_vector_forward(const ath_call *c) {
     const size_t positions = (size_t)c->ys.h * (size_t)c->ys.w, channels = (size_t)c->ys.c;
-    for (size_t i = 0; i < (size_t)c->n; i++)
-        for (size_t p = 0; p < positions; p++) {
-            const size_t at = (i * positions + p) * channels;
-            c->k->add(channels, c->x[0] + at, c->x[1] + i * channels, c->y + at);
-        }
+    for (size_t i = 0; i < (size_t)c->n; i++) {
+        const size_t at = i * positions * channels;
+        c->k->affine_rows(positions, channels, c->x[0] + at, NULL, c->x[1] + i * channels, c->y + at, false);
+    }
 }
 
 static void add_vector_vjp(const ath_call *c) {
     const size_t positions = (size_t)c->ys.h * (size_t)c->ys.w, channels = (size_t)c->ys.c;
-    if (c->dx[0]) ath_scaled_copy((size_t)c->n * positions * channels, 1, c->dy, c->dx[0], c->acc[0]);
-    if (!c->dx[1]) return;
-    for (size_t i = 0; i < (size_t)c->n; i++)
-        ath_sum_positions(positions, channels, c->dy + i * positions * channels, c->dx[1] + i * channels, c->acc[1]);
+    pass_gradient(c, 0, 1, 0, (size_t)c->n * positions * channels);
+    for (size_t i = 0; c->dx[1] && i < (size_t)c->n; i++)
+        c->k->sum_rows(positions, channels, c->dy + i * positions * channels, NULL, c->dx[1] + i * channels, c->acc[1]);
 }
 
 static void add_scaled_forward(const ath_call *c) {
     const size_t len = ath_shape_len(c->ys);
     for (size_t i = 0; i < (size_t)c->n; i++) {
         const float scale = c->x[2][i * (size_t)c->xs[2].c + (size_t)c->node->at.scaled.index];
-        for (size_t j = i * len; j < (i + 1) * len; j++) c->y[j] = c->x[0][j] + scale * c->x[1][j];
+        if (c->y != c->x[0]) memcpy(c->y + i * len, c->x[0] + i * len, len * sizeof(float));
+        c->k->copy_rows(1, len, scale, c->x[1] + i * len, len, c->y + i * len, len, true);
     }
 }
 
 static void add_scaled_vjp(const ath_call *c) {
     const size_t len = ath_shape_len(c->ys), scales = (size_t)c->xs[2].c, index = (size_t)c->node->at.scaled.index;
-    if (c->dx[0]) ath_scaled_copy((size_t)c->n * len, 1, c->dy, c->dx[0], c->acc[0]);
+    pass_gradient(c, 0, 1, 0, (size_t)c->n * len);
     for (size_t i = 0; i < (size_t)c->n; i++) {
-        if (c->dx[1]) ath_scaled_copy(len, c->x[2][i * scales + index], c->dy + i * len, c->dx[1] + i * len, c->acc[1]);
+        pass_gradient(c, 1, c->x[2][i * scales + index], i * len, len);
         if (!c->dx[2]) continue;
         if (!c->acc[2]) memset(c->dx[2] + i * scales, 0, scales * sizeof(float));
         c->dx[2][i * scales + index] += (float)ath_dot(len, c->x[1] + i * len, c->dy + i * len);

@@ -1,59 +1,62 @@
 /* Scaled dot-product attention with heads (Vaswani et al. 2017, arXiv:1706.03762):
  *     P = softmax(q k^T / sqrt(d)),  y = P v,   d = c / heads,
- * for the T = h*w tokens of each image. P is made in scratch and made again in the
- * vjp, so that nothing of size T x T is kept:
- *     dv = P^T dy,  dP = dy v^T,  dS = P (dP - sum(P dP)) / sqrt(d),  dq = dS k,  dk = dS^T q. */
+ * for the T = h*w tokens of each image. P is made again in the vjp, so that nothing
+ * of size T x T is kept:
+ *     dv = P^T dy,  dP = dy v^T,  dS = P (dP - sum(P dP)) / sqrt(d),  dq = dS k,  dk = dS^T q.
+ * The arithmetic is kernels.h's, for each head of each image. */
 #include <math.h>
+#include <string.h>
 #include "graph/op.h"
 
-typedef struct sizes {
-    int tokens, c, d, heads;
-    float scale;
-} sizes;
-
-static sizes sizes_of(const ath_call *c) {
-    const int heads = c->node->at.attention.heads, d = c->ys.c / heads;
-    return (sizes){c->ys.h * c->ys.w, c->ys.c, d, heads, (float)(1 / sqrt((double)d))};
+static ath_attention_shape shape_of(const ath_node *node) {
+    const int d = node->y.c / node->at.attention.heads;
+    return (ath_attention_shape){node->y.h * node->y.w, d, node->y.c, (float)(1 / sqrt((double)d))};
 }
 
-/* P (tokens, tokens) of one image and head, whose q and k begin at the pointers. */
-static void probabilities(const ath_call *c, sizes s, const float *q, const float *k, float *p) {
-    ath_gemm(false, true, s.tokens, s.tokens, s.d, 1, q, s.c, k, s.c, 0, p, s.tokens);
-    c->k->softmax_forward(s.tokens, s.tokens, s.scale, p, p);
+/* Where head j of image i begins. */
+static size_t start_of(const ath_attention_shape *s, int i, int j) {
+    return (size_t)i * (size_t)s->tokens * (size_t)s->stride + (size_t)j * (size_t)s->d;
 }
 
 static void forward(const ath_call *c) {
-    const sizes s = sizes_of(c);
+    const ath_attention_shape s = shape_of(c->node);
     for (int i = 0; i < c->n; i++)
-        for (int head = 0; head < s.heads; head++) {
-            const size_t at = (size_t)i * (size_t)s.tokens * (size_t)s.c + (size_t)head * (size_t)s.d;
-            probabilities(c, s, c->x[0] + at, c->x[1] + at, c->scratch);
-            ath_gemm(false, false, s.tokens, s.d, s.tokens, 1, c->scratch, s.tokens, c->x[2] + at, s.c, 0, c->y + at,
-                     s.c);
+        for (int j = 0; j < c->node->at.attention.heads; j++) {
+            const size_t at = start_of(&s, i, j);
+            c->k->attention_forward(&s, c->x[0] + at, c->x[1] + at, c->x[2] + at, c->y + at, c->scratch);
         }
 }
 
+static float *past(float *x, size_t at) { return x ? x + at : NULL; }
+
+/* One tensor that is several inputs is only added to: their gradients are made side by side. */
+static void clear_repeated(const ath_call *c, bool acc[3]) {
+    for (int j = 0; j < 3; j++) {
+        acc[j] = c->acc[j];
+        for (int i = 0; i < j; i++) {
+            if (!c->dx[j] || c->dx[i] != c->dx[j]) continue;
+            if (!acc[i]) memset(c->dx[i], 0, (size_t)c->n * ath_shape_len(c->ys) * sizeof(float));
+            acc[i] = acc[j] = true;
+        }
+    }
+}
+
 static void vjp(const ath_call *c) {
-    const sizes s = sizes_of(c);
-    const int t = s.tokens;
-    float *p = c->scratch, *dp = c->scratch + (size_t)t * (size_t)t;
+    const ath_attention_shape s = shape_of(c->node);
+    bool acc[3];
+    clear_repeated(c, acc);
     for (int i = 0; i < c->n; i++)
-        for (int head = 0; head < s.heads; head++) {
-            const size_t at = (size_t)i * (size_t)t * (size_t)s.c + (size_t)head * (size_t)s.d;
-            const float *q = c->x[0] + at, *k = c->x[1] + at, *v = c->x[2] + at, *dy = c->dy + at;
-            probabilities(c, s, q, k, p);
-            ath_gemm(false, true, t, t, s.d, 1, dy, s.c, v, s.c, 0, dp, t);
-            c->k->softmax_vjp(t, t, s.scale, p, dp, dp);
-            if (c->dx[0]) ath_gemm(false, false, t, s.d, t, 1, dp, t, k, s.c, c->acc[0] ? 1 : 0, c->dx[0] + at, s.c);
-            if (c->dx[1]) ath_gemm(true, false, t, s.d, t, 1, dp, t, q, s.c, c->acc[1] ? 1 : 0, c->dx[1] + at, s.c);
-            if (c->dx[2]) ath_gemm(true, false, t, s.d, t, 1, p, t, dy, s.c, c->acc[2] ? 1 : 0, c->dx[2] + at, s.c);
+        for (int j = 0; j < c->node->at.attention.heads; j++) {
+            const size_t at = start_of(&s, i, j);
+            c->k->attention_vjp(&s, c->x[0] + at, c->x[1] + at, c->x[2] + at, c->dy + at, past(c->dx[0], at),
+                                past(c->dx[1], at), past(c->dx[2], at), acc, c->scratch);
         }
 }
 
 static size_t scratch_floats(const ath_graph *g, const ath_node *node, const ath_kernels *k, int n, bool in_vjp) {
-    (void)g, (void)k, (void)n;
-    const size_t tokens = (size_t)node->y.h * (size_t)node->y.w;
-    return (in_vjp ? 2 : 1) * tokens * tokens;
+    (void)g, (void)n;
+    const ath_attention_shape s = shape_of(node);
+    return k->attention_scratch_floats(&s, in_vjp);
 }
 
 static double flops(const ath_graph *g, const ath_node *node) {

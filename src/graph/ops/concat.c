@@ -1,4 +1,5 @@
 /* Channels beside channels: concat, with an optional scale on the second part, and slice. */
+#include <string.h>
 #include "graph/op.h"
 #include "graph/ops/elementwise.h"
 
@@ -11,11 +12,9 @@ static void concat_forward(const ath_call *c) {
     const size_t positions = (size_t)c->ys.h * (size_t)c->ys.w;
     const size_t ca = (size_t)c->xs[0].c, cb = (size_t)c->xs[1].c;
     for (size_t i = 0; i < (size_t)c->n; i++) {
-        const float scale = scale_of(c, i);
-        for (size_t p = i * positions; p < (i + 1) * positions; p++) {
-            memcpy(c->y + p * (ca + cb), c->x[0] + p * ca, ca * sizeof(float));
-            ath_scaled_copy(cb, scale, c->x[1] + p * cb, c->y + p * (ca + cb) + ca, false);
-        }
+        const size_t p = i * positions, cy = ca + cb;
+        c->k->copy_rows(positions, ca, 1, c->x[0] + p * ca, ca, c->y + p * cy, cy, false);
+        c->k->copy_rows(positions, cb, scale_of(c, i), c->x[1] + p * cb, cb, c->y + p * cy + ca, cy, false);
     }
 }
 
@@ -23,15 +22,13 @@ static void concat_vjp(const ath_call *c) {
     const size_t positions = (size_t)c->ys.h * (size_t)c->ys.w;
     const size_t ca = (size_t)c->xs[0].c, cb = (size_t)c->xs[1].c;
     for (size_t i = 0; i < (size_t)c->n; i++) {
-        const float scale = scale_of(c, i);
-        double dscale = 0;
-        for (size_t p = i * positions; p < (i + 1) * positions; p++) {
-            const float *dy = c->dy + p * (ca + cb);
-            if (c->dx[0]) ath_scaled_copy(ca, 1, dy, c->dx[0] + p * ca, c->acc[0]);
-            if (c->dx[1]) ath_scaled_copy(cb, scale, dy + ca, c->dx[1] + p * cb, c->acc[1]);
-            if (c->dx[2]) dscale += ath_dot(cb, c->x[1] + p * cb, dy + ca);
-        }
+        const size_t p = i * positions, cy = ca + cb;
+        const float *da = c->dy + p * cy, *db = da + ca;
+        if (c->dx[0]) c->k->copy_rows(positions, ca, 1, da, cy, c->dx[0] + p * ca, ca, c->acc[0]);
+        if (c->dx[1]) c->k->copy_rows(positions, cb, scale_of(c, i), db, cy, c->dx[1] + p * cb, cb, c->acc[1]);
         if (!c->dx[2]) continue;
+        double dscale = 0;
+        for (size_t q = 0; q < positions; q++) dscale += ath_dot(cb, c->x[1] + (p + q) * cb, db + q * cy);
         float *out = c->dx[2] + i * (size_t)c->xs[2].c;
         if (!c->acc[2]) memset(out, 0, (size_t)c->xs[2].c * sizeof *out);
         out[c->node->at.scaled.index] += (float)dscale;
@@ -41,15 +38,14 @@ static void concat_vjp(const ath_call *c) {
 static void slice_forward(const ath_call *c) {
     const size_t positions = (size_t)c->n * (size_t)c->ys.h * (size_t)c->ys.w;
     const size_t from = (size_t)c->xs[0].c, count = (size_t)c->ys.c, first = (size_t)c->node->at.slice.first;
-    for (size_t p = 0; p < positions; p++) memcpy(c->y + p * count, c->x[0] + p * from + first, count * sizeof(float));
+    c->k->copy_rows(positions, count, 1, c->x[0] + first, from, c->y, count, false);
 }
 
 static void slice_vjp(const ath_call *c) {
     const size_t positions = (size_t)c->n * (size_t)c->ys.h * (size_t)c->ys.w;
     const size_t from = (size_t)c->xs[0].c, count = (size_t)c->ys.c, first = (size_t)c->node->at.slice.first;
     if (!c->acc[0]) memset(c->dx[0], 0, positions * from * sizeof(float));
-    for (size_t p = 0; p < positions; p++)
-        for (size_t i = 0; i < count; i++) c->dx[0][p * from + first + i] += c->dy[p * count + i];
+    c->k->copy_rows(positions, count, 1, c->dy, count, c->dx[0] + first, from, true);
 }
 
 static const ath_op concat = {

@@ -8,7 +8,6 @@
  * The normalised and activated input is work memory, made again in the vjp, so that of all this only x and x2 are
  * kept; they are never concatenated. Without a norm, [x, s x2] is two convolutions with a part of the weights each. */
 #include "graph/op.h"
-#include "graph/ops/elementwise.h"
 #include "kernels/norm.h"
 
 static ath_conv_shape shape_of(const ath_node *node, ath_shape x, int n, int c_in) {
@@ -87,7 +86,7 @@ static const float *part_of(const ath_call *c, int j, float *work) {
     const size_t len = ath_shape_len(c->xs[j]);
     if (j == 0 || !is_scaled(c)) return c->x[j];
     for (size_t i = 0; i < (size_t)c->n; i++)
-        ath_scaled_copy(len, scale_of(c, i), c->x[j] + i * len, work + i * len, false);
+        c->k->copy_rows(1, len, scale_of(c, i), c->x[j] + i * len, len, work + i * len, len, false);
     return work;
 }
 
@@ -224,7 +223,8 @@ static void part_vjp(const ath_call *c, const layout *l, const work *w, int j) {
     const size_t len = ath_shape_len(c->xs[j]);
     c->k->conv_input_grad(&l->s[j], c->dy, weights, c->scratch + w->input, false, c->scratch + w->conv);
     for (size_t i = 0; i < (size_t)c->n; i++)
-        ath_scaled_copy(len, scale_of(c, i), (c->scratch + w->input) + i * len, c->dx[j] + i * len, c->acc[j]);
+        c->k->copy_rows(1, len, scale_of(c, i), c->scratch + w->input + i * len, len, c->dx[j] + i * len, len,
+                        c->acc[j]);
 }
 
 static void vjp(const ath_call *c) {
@@ -236,10 +236,11 @@ static void vjp(const ath_call *c) {
     else
         for (int j = 0; j < l.parts; j++) part_vjp(c, &l, &w, j);
     for (size_t i = 0; c->dx[CONV_VECTOR] && i < (size_t)c->n; i++)
-        ath_sum_positions(positions, channels, c->dy + i * positions * channels, c->dx[CONV_VECTOR] + i * channels,
-                          c->acc[CONV_VECTOR]);
+        c->k->sum_rows(positions, channels, c->dy + i * positions * channels, NULL, c->dx[CONV_VECTOR] + i * channels,
+                       c->acc[CONV_VECTOR]);
     if (c->dx[CONV_RESIDUAL] && c->dx[CONV_RESIDUAL] != c->dy)
-        ath_scaled_copy((size_t)c->n * positions * channels, 1, c->dy, c->dx[CONV_RESIDUAL], c->acc[CONV_RESIDUAL]);
+        c->k->copy_rows((size_t)c->n, positions * channels, 1, c->dy, positions * channels, c->dx[CONV_RESIDUAL],
+                        positions * channels, c->acc[CONV_RESIDUAL]);
 }
 
 /* ---- what plans ask ---- */

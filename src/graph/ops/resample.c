@@ -1,38 +1,35 @@
 /* Nearest-neighbour upsampling by two and the mean of 2x2 blocks: each is the other's
  * adjoint up to a factor of four. Reshape, which moves no number, is here too. */
+#include <string.h>
 #include "graph/op.h"
-#include "graph/ops/elementwise.h"
 
 /* big (n,2h,2w,c) = factor * small (n,h,w,c), each value four times; or += */
-static void spread(int n, ath_shape small, float factor, const float *x, float *y, bool acc) {
-    const size_t c = (size_t)small.c, w = (size_t)small.w, rows = (size_t)n * (size_t)small.h;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < w; i++)
-            for (size_t k = 0; k < 4; k++)
-                ath_scaled_copy(c, factor, x + (r * w + i) * c, y + ((2 * r + k / 2) * 2 * w + 2 * i + k % 2) * c, acc);
+static void spread(const ath_call *k, ath_shape small, float factor, const float *x, float *y, bool acc) {
+    const size_t c = (size_t)small.c, w = (size_t)small.w, lines = (size_t)k->n * (size_t)small.h;
+    for (size_t r = 0; r < lines; r++)
+        for (size_t at = 0; at < 4; at++)
+            k->k->copy_rows(w, c, factor, x + r * w * c, c, y + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, acc);
 }
 
 /* small (n,h,w,c) = factor * the sum of four values of big (n,2h,2w,c); or += */
-static void gather(int n, ath_shape small, float factor, const float *x, float *y, bool acc) {
-    const size_t c = (size_t)small.c, w = (size_t)small.w, rows = (size_t)n * (size_t)small.h;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < w; i++) {
-            const float *a = x + (2 * r * 2 * w + 2 * i) * c, *b = a + 2 * w * c;
-            float *out = y + (r * w + i) * c;
-            for (size_t j = 0; j < c; j++)
-                out[j] = (acc ? out[j] : 0) + factor * ((a[j] + a[c + j]) + (b[j] + b[c + j]));
-        }
+static void gather(const ath_call *k, ath_shape small, float factor, const float *x, float *y, bool acc) {
+    const size_t c = (size_t)small.c, w = (size_t)small.w, lines = (size_t)k->n * (size_t)small.h;
+    for (size_t r = 0; r < lines; r++)
+        for (size_t at = 0; at < 4; at++)
+            k->k->copy_rows(w, c, factor, x + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, y + r * w * c, c,
+                            acc || at > 0);
 }
 
-static void upsample_forward(const ath_call *c) { spread(c->n, c->xs[0], 1, c->x[0], c->y, false); }
-static void upsample_vjp(const ath_call *c) { gather(c->n, c->xs[0], 1, c->dy, c->dx[0], c->acc[0]); }
-static void pool_forward(const ath_call *c) { gather(c->n, c->ys, 0.25f, c->x[0], c->y, false); }
-static void pool_vjp(const ath_call *c) { spread(c->n, c->ys, 0.25f, c->dy, c->dx[0], c->acc[0]); }
+static void upsample_forward(const ath_call *c) { spread(c, c->xs[0], 1, c->x[0], c->y, false); }
+static void upsample_vjp(const ath_call *c) { gather(c, c->xs[0], 1, c->dy, c->dx[0], c->acc[0]); }
+static void pool_forward(const ath_call *c) { gather(c, c->ys, 0.25f, c->x[0], c->y, false); }
+static void pool_vjp(const ath_call *c) { spread(c, c->ys, 0.25f, c->dy, c->dx[0], c->acc[0]); }
 static void reshape_forward(const ath_call *c) {
     if (c->y != c->x[0]) memcpy(c->y, c->x[0], (size_t)c->n * ath_shape_len(c->ys) * sizeof(float));
 }
 static void reshape_vjp(const ath_call *c) {
-    ath_scaled_copy((size_t)c->n * ath_shape_len(c->ys), 1, c->dy, c->dx[0], c->acc[0]);
+    const size_t len = (size_t)c->n * ath_shape_len(c->ys);
+    c->k->copy_rows(1, len, 1, c->dy, len, c->dx[0], len, c->acc[0]);
 }
 
 static const ath_op upsample2 = {.name = "upsample2", .forward = upsample_forward, .vjp = upsample_vjp};

@@ -1,36 +1,23 @@
 /* y = x (1 + scale) + shift with a scale and a shift for each image and channel: the
  * modulation of AdaGN (arXiv:2105.05233) and AdaLN (arXiv:2212.09748). */
 #include "graph/op.h"
-#include "graph/ops/elementwise.h"
 
 static void forward(const ath_call *c) {
     const size_t positions = (size_t)c->ys.h * (size_t)c->ys.w, channels = (size_t)c->ys.c;
     for (size_t i = 0; i < (size_t)c->n; i++) {
-        const float *scale = c->x[1] + i * channels, *shift = c->x[2] + i * channels;
-        for (size_t p = i * positions; p < (i + 1) * positions; p++)
-            for (size_t j = 0; j < channels; j++)
-                c->y[p * channels + j] = c->x[0][p * channels + j] * (1 + scale[j]) + shift[j];
+        const size_t at = i * positions * channels, of_image = i * channels;
+        c->k->affine_rows(positions, channels, c->x[0] + at, c->x[1] + of_image, c->x[2] + of_image, c->y + at, false);
     }
 }
 
 static void vjp(const ath_call *c) {
     const size_t positions = (size_t)c->ys.h * (size_t)c->ys.w, channels = (size_t)c->ys.c;
     for (size_t i = 0; i < (size_t)c->n; i++) {
-        const size_t at = i * positions * channels;
-        const float *scale = c->x[1] + i * channels, *dy = c->dy + at, *x = c->x[0] + at;
-        if (c->dx[0])
-            for (size_t p = 0; p < positions; p++)
-                for (size_t j = 0; j < channels; j++) {
-                    float *dx = &c->dx[0][at + p * channels + j];
-                    *dx = (c->acc[0] ? *dx : 0) + dy[p * channels + j] * (1 + scale[j]);
-                }
-        if (c->dx[1]) {
-            float *ds = c->dx[1] + i * channels;
-            if (!c->acc[1]) memset(ds, 0, channels * sizeof *ds);
-            for (size_t p = 0; p < positions; p++)
-                for (size_t j = 0; j < channels; j++) ds[j] += dy[p * channels + j] * x[p * channels + j];
-        }
-        if (c->dx[2]) ath_sum_positions(positions, channels, dy, c->dx[2] + i * channels, c->acc[2]);
+        const size_t at = i * positions * channels, of_image = i * channels;
+        const float *scale = c->x[1] + of_image, *dy = c->dy + at, *x = c->x[0] + at;
+        if (c->dx[0]) c->k->affine_rows(positions, channels, dy, scale, NULL, c->dx[0] + at, c->acc[0]);
+        if (c->dx[1]) c->k->sum_rows(positions, channels, dy, x, c->dx[1] + of_image, c->acc[1]);
+        if (c->dx[2]) c->k->sum_rows(positions, channels, dy, NULL, c->dx[2] + of_image, c->acc[2]);
     }
 }
 

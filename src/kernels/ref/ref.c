@@ -159,6 +159,29 @@ static void add(size_t len, const float *a, const float *b, float *y) {
     for (size_t i = 0; i < len; i++) y[i] = a[i] + b[i];
 }
 
+static void copy_rows(size_t rows, size_t cols, float scale, const float *x, size_t ldx, float *y, size_t ldy,
+                      bool acc) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < cols; j++) y[r * ldy + j] = (acc ? y[r * ldy + j] : 0) + scale * x[r * ldx + j];
+}
+
+static void affine_rows(size_t rows, size_t cols, const float *x, const float *scale, const float *shift, float *y,
+                        bool acc) {
+    for (size_t i = 0; i < rows * cols; i++) {
+        const float factor = 1 + (scale != NULL ? scale[i % cols] : 0);
+        y[i] = (acc ? y[i] : 0) + (x[i] * factor + (shift != NULL ? shift[i % cols] : 0));
+    }
+}
+
+static void sum_rows(size_t rows, size_t cols, const float *x, const float *weights, float *sum, bool acc) {
+    for (size_t j = 0; j < cols; j++) {
+        double total = 0;
+        for (size_t i = j; i < rows * cols; i += cols)
+            total += (double)x[i] * (weights != NULL ? (double)weights[i] : 1);
+        sum[j] = (acc ? sum[j] : 0) + (float)total;
+    }
+}
+
 static void softmax_forward(int rows, int cols, float scale, const float *x, float *y) {
     for (int r = 0; r < rows; r++, x += cols, y += cols) {
         double top = (double)scale * (double)x[0], sum = 0;
@@ -198,6 +221,64 @@ static double sum_squares(size_t len, const float *x) {
     return lane[0];
 }
 
+/* One row of probabilities and, for the vjp, one of their gradients. */
+static size_t attention_scratch_floats(const ath_attention_shape *s, bool vjp) {
+    return (vjp ? 2 : 1) * (size_t)s->tokens;
+}
+
+/* row[j] = x . rows[j] */
+static void dots(const ath_attention_shape *s, const float *x, const float *rows, float *row) {
+    for (int j = 0; j < s->tokens; j++, rows += s->stride) {
+        double sum = 0;
+        for (int l = 0; l < s->d; l++) sum += (double)x[l] * (double)rows[l];
+        row[j] = (float)sum;
+    }
+}
+
+static void attention_forward(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
+                              float *scratch) {
+    for (int i = 0; i < s->tokens; i++, q += s->stride, y += s->stride) {
+        dots(s, q, k, scratch);
+        softmax_forward(1, s->tokens, s->scale, scratch, scratch);
+        for (int l = 0; l < s->d; l++) {
+            double sum = 0;
+            for (int j = 0; j < s->tokens; j++)
+                sum += (double)scratch[j] * (double)v[(size_t)j * (size_t)s->stride + (size_t)l];
+            y[l] = (float)sum;
+        }
+    }
+}
+
+static void clear_unless(bool kept, const ath_attention_shape *s, float *x) {
+    for (int i = 0; x != NULL && !kept && i < s->tokens; i++)
+        memset(x + (size_t)i * (size_t)s->stride, 0, (size_t)s->d * sizeof *x);
+}
+
+/* y += a x */
+static void add_scaled(int len, float a, const float *x, float *y) {
+    for (int i = 0; i < len; i++) y[i] += a * x[i];
+}
+
+/* dv = P^T dy,  dP = dy v^T,  dS = scale P (dP - sum(P dP)),  dq = dS k,  dk = dS^T q */
+static void attention_vjp(const ath_attention_shape *s, const float *q, const float *k, const float *v, const float *dy,
+                          float *dq, float *dk, float *dv, const bool acc[3], float *scratch) {
+    float *p = scratch, *ds = scratch + s->tokens;
+    clear_unless(acc[0], s, dq), clear_unless(acc[1], s, dk), clear_unless(acc[2], s, dv);
+    for (int i = 0; i < s->tokens; i++) {
+        const size_t at = (size_t)i * (size_t)s->stride;
+        dots(s, q + at, k, p);
+        softmax_forward(1, s->tokens, s->scale, p, p);
+        dots(s, dy + at, v, ds);
+        softmax_vjp(1, s->tokens, s->scale, p, ds, ds);
+        for (int j = 0; j < s->tokens; j++) {
+            const size_t to = (size_t)j * (size_t)s->stride;
+            if (dq != NULL) add_scaled(s->d, ds[j], k + to, dq + at);
+            if (dk != NULL) add_scaled(s->d, ds[j], q + at, dk + to);
+            if (dv != NULL) add_scaled(s->d, p[j], dy + at, dv + to);
+        }
+    }
+}
+
 const ath_kernels ath_kernels_ref = {
     .isa = "ref",
     .conv_pack_floats = no_floats,
@@ -213,8 +294,15 @@ const ath_kernels ath_kernels_ref = {
     .silu_forward = silu_forward,
     .silu_vjp = silu_vjp,
     .add = add,
+    .copy_rows = copy_rows,
+    .affine_rows = affine_rows,
+    .sum_rows = sum_rows,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
     .adamw = adamw,
     .sum_squares = sum_squares,
+
+    .attention_scratch_floats = attention_scratch_floats,
+    .attention_forward = attention_forward,
+    .attention_vjp = attention_vjp,
 };

@@ -1,34 +1,35 @@
-/* Convolutions as products of rows of pixels or of windows, for every shape that Winograd does not take:
- * strides, 1x1, few channels, odd channels. Three forms, all in blocks that stay in L2:
+/* Convolutions as products of windows or pixels, for every shape that Winograd does not take:
+ * strides, 1x1, few channels, odd channels. Two forms, both in blocks that stay in L2:
  *
  *     windows  out[p] = sum_t in[p stride + t - pad] w[t]: the window of each output is a
  *              row (k*k*c_in long), a product with (k*k*c_in, c_out) makes the outputs;
- *     scatter  the adjoint: a product of the input's rows with (c_in, k*k*c_out) makes what
- *              each input gives to each tap, and that is added where it belongs;
- *     collect  scatter with stride 1 for few channels: what all inputs of an image give is kept,
- *              and each output adds up what is its own.
+ *     collect  the adjoint: a product of the input's pixels with (c_in, k*k*c_out) makes what each input of an
+ *              image gives to each tap, and each output adds up what is its own.
  *
  * Nothing is gathered: the row of a window that moves over an image with a border of zeros is
  * contiguous in it, and the next window's is stride*c further. A 1x1 product reads pixels as they are.
  *
- * Forward takes windows and the input gradient scatters, which wastes nothing whatever the
- * stride. With stride 1 each is also the other with the taps reversed, and the form that
- * leaves fewer columns of a panel empty is taken: 64 -> 3 channels collects forward
- * (27 of 32 columns used) where windows would use 3 of 32.
+ * The input gradient takes windows over dy: outputs whose coordinates have one remainder by the stride see the
+ * same taps, in reverse, so there are stride*stride convolutions with a part of the kernel each, which waste
+ * nothing. With stride 1 forward and input gradient are the same up to that reversal, and collect is taken where it
+ * leaves fewer columns of a panel empty: 64 -> 3 channels collects forward (27 of 32 columns used) where
+ * windows would use 3 of 32.
  * Part of template.h. */
 
-/* Images seen through a window: what `in` gives to `out` (or takes from, in scatter). */
+/* Images seen through a window. */
 typedef struct view {
-    int n, h, w, c;          /* the images that the window moves over */
-    int out_h, out_w;        /* the positions of the window */
-    int kernel, stride, pad; /* before; what is after follows from out_h, out_w */
+    int n, h, w, c;   /* the images that the window moves over */
+    int out_h, out_w; /* the positions of the window */
+    int kh, kw, stride;
+    int pad_y, pad_x; /* before; what is after follows from out_h, out_w */
 } view;
 
 enum { BLOCK_FLOATS = 96 * 1024, BLOCK_ROWS = 256 };
 
 /* Whether the windows are the pixels. */
 static bool is_pixels(const view *v) {
-    return v->kernel == 1 && v->stride == 1 && v->out_h == v->h && v->out_w == v->w;
+    return v->kh == 1 && v->kw == 1 && v->stride == 1 && v->pad_y == 0 && v->pad_x == 0 && v->out_h == v->h &&
+           v->out_w == v->w;
 }
 
 /* Some lines of windows of an image, or all those of several images: what is taken at once. */
@@ -36,8 +37,8 @@ typedef struct lines_block {
     int images, lines;
 } lines_block;
 
-static int band_width(const view *v) { return ((v->out_w - 1) * v->stride + v->kernel) * v->c; }
-static int band_height(const view *v, int lines) { return (lines - 1) * v->stride + v->kernel; }
+static int band_width(const view *v) { return ((v->out_w - 1) * v->stride + v->kw) * v->c; }
+static int band_height(const view *v, int lines) { return (lines - 1) * v->stride + v->kh; }
 static size_t band_floats(const view *v, lines_block b) {
     return sz(b.images) * sz(band_height(v, b.lines)) * sz(band_width(v));
 }
@@ -45,7 +46,7 @@ static size_t band_floats(const view *v, lines_block b) {
 /* The largest block whose pixels fit. It is of several images only when one fits whole. */
 static lines_block block_of(const view *v) {
     const int width = is_pixels(v) ? v->w * v->c : band_width(v);
-    const int fit = at_most((BLOCK_FLOATS / width - v->kernel) / v->stride + 1, BLOCK_ROWS / v->out_w);
+    const int fit = at_most((BLOCK_FLOATS / width - v->kh) / v->stride + 1, BLOCK_ROWS / v->out_w);
     if (fit < v->out_h) return (lines_block){1, at_least(fit, 1)};
     const int images = at_most(BLOCK_FLOATS / (width * band_height(v, v->out_h)), BLOCK_ROWS / (v->out_w * v->out_h));
     return (lines_block){at_least(at_most(images, v->n), 1), v->out_h};
@@ -54,11 +55,11 @@ static lines_block block_of(const view *v) {
 /* Copies what the windows of lines line.. of images image.. see, zeros where they see past the edge. */
 static void fill_band(const view *v, const float *in, int image, int line, lines_block b, float *band) {
     const int width = band_width(v), height = band_height(v, b.lines), c = v->c;
-    const int before = at_most(at_least(v->pad, 0) * c, width), skipped = at_least(-v->pad, 0) * c;
+    const int before = at_most(at_least(v->pad_x, 0) * c, width), skipped = at_least(-v->pad_x, 0) * c;
     const int copied = at_least(at_most(v->w * c - skipped, width - before), 0);
     for (int i = image; i < image + b.images; i++)
         for (int r = 0; r < height; r++, band += width) {
-            const int y = line * v->stride - v->pad + r;
+            const int y = line * v->stride - v->pad_y + r;
             if (y < 0 || y >= v->h) {
                 memset(band, 0, sz(width) * sizeof *band);
                 continue;
@@ -73,7 +74,8 @@ static void fill_band(const view *v, const float *in, int image, int line, lines
 static const float *block_places(const view *v, const float *in, int image, int line, lines_block b, float *band,
                                  places *at) {
     if (is_pixels(v)) {
-        *at = in_line(b.images * b.lines * v->out_w, sz(v->c));
+        const size_t of_line = sz(v->w * v->c);
+        *at = (places){b.images, b.lines, v->out_w, sz(v->h) * of_line, of_line, sz(v->c)};
         return in + (sz(image) * sz(v->h) + sz(line)) * sz(v->w * v->c);
     }
     const size_t width = sz(band_width(v));
@@ -83,96 +85,47 @@ static const float *block_places(const view *v, const float *in, int image, int 
     return band;
 }
 
-/* The window at a position: image, row and column of its first tap, which may be outside. Positions are walked by
- * `next_position`, as dividing for each costs more than adding a small window. */
-typedef struct position {
-    int n, oy, ox;
-} position;
-
-INLINE position position_of(const view *v, int p) {
-    return (position){p / v->out_w / v->out_h, p / v->out_w % v->out_h, p % v->out_w};
-}
-
-INLINE void next_position(const view *v, position *p) {
-    if (++p->ox < v->out_w) return;
-    p->ox = 0;
-    if (++p->oy < v->out_h) return;
-    p->oy = 0;
-    p->n++;
-}
-
-/* A part of a window that is contiguous in a row of the image, and where it is in a row of the product: `len` floats
- * from float `at` of the kernel's row ky are columns k.. of a panel. */
-typedef struct run {
-    int ky, at, k, len;
-} run;
-
-enum { MAX_RUNS = 32 }; /* a panel has no more columns */
-
-/* The runs of elements j0..j1 of the window. */
-static int runs_of(const view *v, int j0, int j1, run *runs) {
-    const int line = v->kernel * v->c;
-    int n = 0;
-    for (int j = j0; j < j1; j += runs[n++].len) {
-        ATH_ASSERT(n < MAX_RUNS);
-        runs[n] = (run){j / line, j % line, j - j0, at_most(line - j % line, j1 - j)};
-    }
-    return n;
-}
-
-/* Adds a panel of a product, whose rows are positions first.. of the window, into the images. */
-static void scatter(const view *v, float *out, int first, int count, const run *runs, int n_runs, const float *panel) {
-    const int c = v->c;
-    const size_t line = sz(v->w) * sz(c);
-    position p = position_of(v, first);
-    for (int r = 0; r < count; r++, panel += PANEL, next_position(v, &p)) {
-        const int y0 = p.oy * v->stride - v->pad, x0 = (p.ox * v->stride - v->pad) * c;
-        float *image = out + sz(p.n) * sz(v->h) * line;
-        for (int i = 0; i < n_runs; i++) {
-            const run *q = &runs[i];
-            const int y = y0 + q->ky, from = at_least(x0 + q->at, 0), to = at_most(x0 + q->at + q->len, v->w * c);
-            if (y < 0 || y >= v->h || from >= to) continue;
-            float *dst = image + sz(y) * line + from;
-            const float *src = panel + q->k + (from - x0 - q->at);
-            int n = to - from;
-            for (; n >= W; n -= W, dst += W, src += W) store(dst, load(dst) + load(src));
-            if (n > 0) store_part(dst, load_part(dst, n) + load_part(src, n), n);
-        }
-    }
-}
-
-/* Image `image` of out = (out +) bias + what the taps of the windows over it give: row p of `given` is position p's, tap by tap. */
-static void collect(const view *v, int image, const float *given, size_t ldg, const float *bias, bool acc, float *out) {
-    const int c = v->c, k = v->kernel;
-    out += sz(image) * sz(v->h) * sz(v->w * c);
+/* n <= W channels, from those that the pointers point at, of `collect`. */
+INLINE void collect_channels(const view *v, int n, const float *given, size_t ldg, vec bias, bool acc, float *out) {
+    const int k = v->kh, c = v->c;
+    const ptrdiff_t tap = c - (ptrdiff_t)ldg; /* from what one position gives to a pixel to what the one before does */
     for (int y = 0; y < v->h; y++)
         for (int x = 0; x < v->w; x++, out += c) {
-            const int oy = y + v->pad, ox = x + v->pad; /* the window whose tap 0 this is */
+            const int oy = y + v->pad_y, ox = x + v->pad_x; /* the window whose tap 0 this is */
             const int y0 = at_least(oy - v->out_h + 1, 0), y1 = at_most(oy + 1, k);
             const int x0 = at_least(ox - v->out_w + 1, 0), x1 = at_most(ox + 1, k);
-            for (int j = 0; j < c; j += W) {
-                const int n = c - j;
-                vec sum = bias != NULL ? load_some(bias + j, n) : (vec){0};
-                for (int ky = y0; ky < y1; ky++) {
-                    const float *line =
-                        given + (ptrdiff_t)((oy - ky) * v->out_w + ox) * (ptrdiff_t)ldg + ky * k * c + j;
-                    for (int kx = x0; kx < x1; kx++) sum += load_some(line - (ptrdiff_t)kx * ((ptrdiff_t)ldg - c), n);
-                }
-                store_some(out + j, acc ? sum + load_some(out + j, n) : sum, n);
+            vec sum = acc ? load_some(out, n) + bias : bias;
+            for (int ky = y0; ky < y1; ky++) {
+                const ptrdiff_t at = (ptrdiff_t)((oy - ky) * v->out_w + ox) * (ptrdiff_t)ldg + ky * k * c;
+                vec line = {0};
+                for (int kx = x0; kx < x1; kx++) line += load_some(given + at + kx * tap, n);
+                sum += line;
             }
+            store_some(out, sum, n);
         }
+}
+
+/* One image of out = (out +) bias + what the taps of the windows over it give: row p of `given` is position p's, tap by
+ * tap. */
+static void collect(const view *v, const float *given, size_t ldg, const float *bias, bool acc, float *out) {
+    for (int j = 0; j < v->c; j += W) {
+        const int n = at_most(v->c - j, W);
+        const vec shift = bias != NULL ? load_some(bias + j, n) : (vec){0};
+        if (n == W)
+            collect_channels(v, W, given + j, ldg, shift, acc, out + j);
+        else
+            collect_channels(v, n, given + j, ldg, shift, acc, out + j);
+    }
 }
 
 /* What a pass does in the direct form. */
-typedef enum direct_form { WINDOWS, SCATTER, COLLECT } direct_form;
-
 typedef struct direct {
-    direct_form form;
-    bool flip;      /* the taps are reversed */
-    view window;    /* over the images read; scatter, collect: over the images written */
-    view rows;      /* what a product reads: the windows, or for scatter, collect the pixels */
-    int k, n, c_to; /* the product's inner length and columns; channels of what is written */
-    lines_block block;
+    bool collects;
+    bool flip;          /* the taps are reversed */
+    int kernel, spread; /* spread * spread kinds of outputs, by remainder */
+    view window;        /* over the images read, spread 1; collect: over the images written */
+    int from, n;        /* channels read; the product's columns */
+    int h, w, c;        /* of the images written */
 } direct;
 
 /* What a row costs: the inner length times the columns, as padded. */
@@ -180,97 +133,160 @@ static double row_cost(int k, int n) { return (double)k * round_up(n, PANEL); }
 
 static direct direct_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     const bool forward = pass == ATH_CONV_FORWARD;
-    const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), taps = s->kernel * s->kernel;
-    const int from = forward ? s->c_in : s->c_out, to = forward ? s->c_out : s->c_in;
-    direct d = {.form = forward ? WINDOWS : SCATTER, .c_to = to};
-    if (s->stride == 1)
-        d.form = s->kernel > 1 && row_cost(from, taps * to) * 2 <= row_cost(taps * from, to) ? COLLECT : WINDOWS;
-    d.flip = (d.form != WINDOWS) == forward;
-    const int pad = d.flip ? s->kernel - 1 - s->pad_before : s->pad_before;
-    view v = {s->n, s->h, s->w, s->c_in, oh, ow, s->kernel, s->stride, pad};
-    if (d.flip) v = (view){s->n, oh, ow, s->c_out, s->h, s->w, s->kernel, s->stride, pad};
-    d.window = d.rows = v;
-    if (d.form != WINDOWS) d.rows = (view){s->n, v.out_h, v.out_w, from, v.out_h, v.out_w, 1, 1, 0};
-    d.k = d.form == WINDOWS ? taps * from : from;
-    d.n = d.form == WINDOWS ? to : taps * to;
-    d.block = block_of(&d.rows);
-    if (d.form == COLLECT) d.block = (lines_block){1, d.rows.out_h};
+    const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), taps = s->kernel * s->kernel, k = s->kernel;
+    direct d = {.kernel = k, .spread = forward ? 1 : s->stride, .from = forward ? s->c_in : s->c_out};
+    d.h = forward ? oh : s->h;
+    d.w = forward ? ow : s->w;
+    d.c = forward ? s->c_out : s->c_in;
+    d.collects = s->stride == 1 && k > 1 && row_cost(d.from, taps * d.c) * 2 <= row_cost(taps * d.from, d.c);
+    d.flip = d.collects == forward;
+    d.n = d.collects ? taps * d.c : d.c;
+    const int pad = d.flip ? k - 1 - s->pad_before : s->pad_before;
+    d.window = (view){s->n, s->h, s->w, s->c_in, oh, ow, k, k, s->stride, pad, pad};
+    if (d.flip) d.window = (view){s->n, oh, ow, s->c_out, s->h, s->w, k, k, s->stride, pad, pad};
     return d;
 }
 
-static size_t direct_pack_floats(const direct *d) { return sz(d->k) * sz(round_up(d->n, PANEL)); }
+/* The outputs whose coordinate has remainder r: `count` of them from `first`, `spread` apart. Their window has `taps`,
+ * of which the first output's begins `pad` before the inputs do. */
+typedef struct remainder_class {
+    int taps, first, count, pad;
+} remainder_class;
 
-/* B of the product: [panel][k][PANEL], zero where the last panel is padded. */
+static remainder_class class_of(const direct *d, int pad, int size, int r) {
+    const int s = d->spread, before = d->kernel - 1 - pad; /* of the convolution, not of its reversal */
+    remainder_class c = {.taps = r < d->kernel ? (d->kernel - r + s - 1) / s : 0};
+    c.first = ((r - before) % s + s) % s;
+    c.count = c.first < size ? (size - c.first + s - 1) / s : 0;
+    c.pad = c.taps - 1 - (c.first + before - r) / s;
+    return c;
+}
+
+/* One product of a pass: its windows, and where its outputs begin. */
+typedef struct window_part {
+    view rows;
+    lines_block block;
+    int k;        /* inner length */
+    size_t first; /* float of an image written */
+} window_part;
+
+/* Part i of spread * spread. Without outputs, block.images is 0. */
+static window_part part_of(const direct *d, int i) {
+    window_part p = {.rows = d->window, .k = d->from * d->kernel * d->kernel};
+    if (d->collects) {
+        const view *v = &d->window;
+        p.rows = (view){v->n, v->out_h, v->out_w, d->from, v->out_h, v->out_w, 1, 1, 1, 0, 0};
+        p.block = (lines_block){1, v->out_h};
+        p.k = d->from;
+        return p;
+    }
+    if (d->flip) {
+        const remainder_class y = class_of(d, d->window.pad_y, d->h, i / d->spread);
+        const remainder_class x = class_of(d, d->window.pad_x, d->w, i % d->spread);
+        p.k = d->from * y.taps * x.taps;
+        p.first = (sz(y.first) * sz(d->w) + sz(x.first)) * sz(d->c);
+        p.rows.stride = 1;
+        p.rows.out_h = y.count;
+        p.rows.out_w = x.count;
+        p.rows.kh = at_least(y.taps, 1);
+        p.rows.kw = at_least(x.taps, 1);
+        p.rows.pad_y = y.pad;
+        p.rows.pad_x = x.pad;
+        if (y.count == 0 || x.count == 0) return p;
+    }
+    p.block = block_of(&p.rows);
+    return p;
+}
+
+static size_t direct_pack_floats(const direct *d) {
+    return sz(d->from) * sz(d->kernel * d->kernel) * sz(round_up(d->n, PANEL)) /
+           sz(d->collects ? d->kernel * d->kernel : 1);
+}
+
+/* Where the weights of a tap go: B of each part is [panel][rows][PANEL], a part after the other; this is its start,
+ * and the row and column of the tap's first weight. */
+typedef struct tap_place {
+    size_t start;
+    int rows, k, j;
+} tap_place;
+
+static tap_place place_of_tap(const direct *d, int ky, int kx) {
+    const int s = d->spread, taps = d->kernel * d->kernel, tap = ky * d->kernel + kx;
+    if (d->collects) return (tap_place){0, d->from, 0, (d->flip ? taps - 1 - tap : tap) * d->c};
+    if (!d->flip) return (tap_place){0, taps * d->from, tap * d->from, 0};
+    tap_place p = {0};
+    for (int i = 0; i < ky % s * s + kx % s; i++) p.start += sz(part_of(d, i).k) * sz(round_up(d->n, PANEL));
+    const int lines = (d->kernel - 1 - ky % s) / s + 1, cols = (d->kernel - 1 - kx % s) / s + 1;
+    p.rows = lines * cols * d->from;
+    p.k = ((lines - 1 - ky / s) * cols + cols - 1 - kx / s) * d->from;
+    return p;
+}
+
+/* Zero where the last panel is padded. */
 static void direct_pack(const ath_conv_shape *s, ath_conv_pass pass, const direct *d, const float *w, float *packed) {
-    const int taps = s->kernel * s->kernel;
     const bool forward = pass == ATH_CONV_FORWARD;
-    const int from_c = forward ? s->c_in : s->c_out, to_c = forward ? s->c_out : s->c_in;
     memset(packed, 0, direct_pack_floats(d) * sizeof *packed);
-    for (int t = 0; t < taps; t++) {
-        const int tap = d->flip ? taps - 1 - t : t;
+    for (int tap = 0; tap < s->kernel * s->kernel; tap++) {
+        const tap_place p = place_of_tap(d, tap / s->kernel, tap % s->kernel);
         for (int i = 0; i < s->c_in; i++)
             for (int o = 0; o < s->c_out; o++, w++) {
-                const int from = forward ? i : o, to = forward ? o : i;
-                const int k = d->form != WINDOWS ? from : tap * from_c + from;
-                const int j = d->form != WINDOWS ? tap * to_c + to : to;
-                packed[(sz(j / PANEL) * sz(d->k) + sz(k)) * PANEL + sz(j % PANEL)] = *w;
+                const int k = p.k + (forward ? i : o), j = p.j + (forward ? o : i);
+                packed[p.start + (sz(j / PANEL) * sz(p.rows) + sz(k)) * PANEL + sz(j % PANEL)] = *w;
             }
     }
 }
 
-/* Rows of a block. */
-static size_t block_rows(const direct *d) { return sz(d->block.images) * sz(d->block.lines) * sz(d->rows.out_w); }
-
 static size_t direct_scratch_floats(const direct *d) {
-    if (d->form == COLLECT) return block_rows(d) * sz(round_up(d->n, PANEL));
-    if (d->form == SCATTER) return block_rows(d) * PANEL;
-    return is_pixels(&d->rows) ? 0 : band_floats(&d->rows, d->block);
-}
-
-static void fill(float *out, size_t pixels, int c, const float *bias) {
-    if (bias == NULL)
-        memset(out, 0, pixels * sz(c) * sizeof *out);
-    else
-        for (size_t p = 0; p < pixels; p++) memcpy(out + p * sz(c), bias, sz(c) * sizeof *out);
+    if (d->collects) return sz(d->window.out_h) * sz(d->window.out_w) * sz(round_up(d->n, PANEL));
+    size_t most = 0;
+    for (int i = 0; i < d->spread * d->spread; i++) {
+        const window_part p = part_of(d, i);
+        const size_t floats = p.block.images == 0 || is_pixels(&p.rows) ? 0 : band_floats(&p.rows, p.block);
+        if (floats > most) most = floats;
+    }
+    return most;
 }
 
 /* One block, from line `line` of image `image`. */
-static void direct_block(const direct *d, lines_block b, int image, int line, const float *in, const float *packed,
-                         const float *bias, bool acc, float *out, float *scratch) {
-    const view *v = &d->rows;
+static void direct_block(const direct *d, const window_part *q, lines_block b, int image, int line, const float *in,
+                         const float *packed, const float *bias, bool acc, float *out, float *scratch) {
+    const view *v = &q->rows;
     places at;
     const float *a = block_places(v, in, image, line, b, scratch, &at);
-    product p = {
-        .pieces = v->kernel, .len = v->kernel * v->c, .piece = sz(band_width(v)), .n = d->n, .b = packed, .ldc = PANEL};
-    const int first = (image * v->out_h + line) * v->out_w;
-    if (d->form == WINDOWS) {
-        p.bias = bias;
-        p.acc = acc;
-        p.ldc = sz(d->c_to);
-        product_run(&p, a, &at, out + sz(first) * sz(d->c_to));
-    } else if (d->form == COLLECT) {
-        p.ldc = sz(round_up(d->n, PANEL));
-        product_run(&p, a, &at, scratch);
-        collect(&d->window, image, scratch, p.ldc, bias, acc, out);
-    } else
-        for (int j = 0; j < d->n; j += PANEL) {
-            run runs[MAX_RUNS];
-            const int n_runs = runs_of(&d->window, j, at_most(j + PANEL, d->n), runs);
-            product_panel(&p, a, &at, j, scratch);
-            scatter(&d->window, out, first, at.len, runs, n_runs, scratch);
-        }
+    product p = {.pieces = v->kh, .len = v->kw * v->c, .piece = sz(band_width(v)), .n = d->n, .b = packed};
+    if (q->k == 0) p.pieces = p.len = 0;
+    const size_t of_line = sz(d->w) * sz(d->c), of_image = sz(d->h) * of_line;
+    out += sz(image) * of_image;
+    if (d->collects) {
+        const places all = in_line(b.lines * v->out_w, sz(v->c)), to = in_line(all.len, sz(round_up(d->n, PANEL)));
+        product_run(&p, a, &all, scratch, &to);
+        collect(&d->window, scratch, to.step, bias, acc, out);
+        return;
+    }
+    const size_t s = sz(d->spread);
+    places to = {b.images, b.lines, v->out_w, of_image, s * of_line, s * sz(d->c)};
+    out += q->first + sz(line) * to.line;
+    if (is_pixels(v) && s == 1) { /* one long line */
+        at = in_line(b.images * b.lines * v->out_w, at.step);
+        to = in_line(at.len, to.step);
+    }
+    p.bias = bias;
+    p.acc = acc;
+    product_run(&p, a, &at, out, &to);
 }
 
-/* Blocks begin where images do, or the order in which a pixel's taps are scattered would depend on the batch. */
 static void direct_run(const direct *d, const float *in, const float *packed, const float *bias, bool acc, float *out,
                        float *scratch) {
-    const int n = d->window.n, lines = d->rows.out_h;
-    if (d->form == SCATTER && !acc) fill(out, sz(n) * sz(d->window.h) * sz(d->window.w), d->window.c, bias);
-    for (int i = 0; i < n; i += d->block.images)
-        for (int line = 0; line < lines; line += d->block.lines) {
-            const lines_block b = {at_most(d->block.images, n - i), at_most(d->block.lines, lines - line)};
-            direct_block(d, b, i, line, in, packed, bias, acc, out, scratch);
-        }
+    const int n = d->window.n;
+    for (int i = 0; i < d->spread * d->spread; i++) {
+        const window_part p = part_of(d, i);
+        for (int image = 0; image < n && p.block.images > 0; image += p.block.images)
+            for (int line = 0; line < p.rows.out_h; line += p.block.lines) {
+                const lines_block b = {at_most(p.block.images, n - image), at_most(p.block.lines, p.rows.out_h - line)};
+                direct_block(d, &p, b, image, line, in, packed, bias, acc, out, scratch);
+            }
+        packed += sz(p.k) * sz(round_up(d->n, PANEL));
+    }
 }
 
 /* ---- the weight gradient ----
@@ -289,12 +305,14 @@ typedef struct direct_dw {
 
 static direct_dw direct_dw_plan(const ath_conv_shape *s) {
     const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s);
-    direct_dw d = {.rows = {s->n, s->h, s->w, s->c_in, oh, ow, s->kernel, s->stride, s->pad_before},
-                   .plain_c = s->c_out};
+    direct_dw d = {
+        .rows = {s->n, s->h, s->w, s->c_in, oh, ow, s->kernel, s->kernel, s->stride, s->pad_before, s->pad_before},
+        .plain_c = s->c_out};
     d.exchanged = s->stride == 1 &&
                   (double)s->c_out * round_up(s->c_in, PANEL) * 2 <= (double)s->c_in * round_up(s->c_out, PANEL);
     if (d.exchanged) {
-        d.rows = (view){s->n, oh, ow, s->c_out, s->h, s->w, s->kernel, 1, s->kernel - 1 - s->pad_before};
+        const int pad = s->kernel - 1 - s->pad_before;
+        d.rows = (view){s->n, oh, ow, s->c_out, s->h, s->w, s->kernel, s->kernel, 1, pad, pad};
         d.plain_c = s->c_in;
     }
     d.block = block_of(&d.rows);
@@ -354,6 +372,7 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
                 const lines_block b = {at_most(d.block.images, v->n - i), at_most(d.block.lines, v->out_h - line)};
                 places at;
                 const float *a = block_places(v, windows, i, line, b, band, &at);
+                if (is_pixels(v)) at = in_line(b.images * b.lines * v->out_w, at.step);
                 const float *pixels = other + (sz(i) * sz(v->out_h) + sz(line)) * sz(v->out_w * d.plain_c);
                 if (d.n > d.plain_c) {
                     pad_columns(pixels, d.plain_c, b.images * b.lines * v->out_w, d.n, padded);

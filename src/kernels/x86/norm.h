@@ -118,15 +118,11 @@ INLINE void add_lanes(double *out, vec v, int lanes) {
     for (int i = 0; i < lanes; i++) out[i] += (double)l[i];
 }
 
-/* Sums over positions of x - k and of its square; k NULL: of x alone. */
-INLINE void moments_strip(int nv, int lanes, int hw, size_t c, const float *x, const float *k, double *sum,
-                          double *squares) {
+/* Sums over positions of x less that of the first, and of its square. */
+INLINE void moments_strip(int nv, int lanes, int hw, size_t c, const float *x, double *sum, double *squares) {
     vec shift[STRIP];
-    for (int v = 0; v < nv; v++) shift[v] = k != NULL ? load_lanes(k + v * W, lanes) : (vec){0};
-    for (int i = 0; i < (nv - 1) * W + lanes; i++) {
-        sum[i] = 0;
-        if (squares != NULL) squares[i] = 0;
-    }
+    for (int v = 0; v < nv; v++) shift[v] = load_lanes(x + v * W, lanes);
+    for (int i = 0; i < (nv - 1) * W + lanes; i++) sum[i] = squares[i] = 0;
     for (int p0 = 0; p0 < hw; p0 += CHAIN) {
         vec s[STRIP] = {0}, q[STRIP] = {0};
         const int end = at_most(p0 + CHAIN, hw);
@@ -135,27 +131,17 @@ INLINE void moments_strip(int nv, int lanes, int hw, size_t c, const float *x, c
             for (int v = 0; v < nv; v++) {
                 const vec d = load_lanes(x + sz(p) * c + v * W, lanes) - shift[v];
                 s[v] += d;
-                if (squares != NULL) q[v] += d * d;
+                q[v] += d * d;
             }
         for (int v = 0; v < nv; v++) {
             add_lanes(sum + v * W, s[v], lanes);
-            if (squares != NULL) add_lanes(squares + v * W, q[v], lanes);
+            add_lanes(squares + v * W, q[v], lanes);
         }
     }
 }
 
-static void moments(int hw, int c, const float *x, double *sum, double *squares) {
-#define F(nv, lanes, j) moments_strip(nv, lanes, hw, sz(c), x + (j), x + (j), sum + (j), squares + (j))
-    STRIPS(c, F)
-#undef F
-}
-
-/* db[j] = (or += when acc) the sum of the rows of dy. */
-static void column_sums(size_t rows, int c, const float *dy, float *db, bool acc) {
-    double sum[STRIP * ATH_W];
-#define F(nv, lanes, j)                                                                                                \
-    moments_strip(nv, lanes, (int)rows, sz(c), dy + (j), NULL, sum, NULL);                                             \
-    for (int i = 0; i < ((nv)-1) * W + (lanes); i++) db[(j) + i] = (acc ? db[(j) + i] : 0) + (float)sum[i]
+static void moments(int hw, int c, const float *x, double *sum, double *squares){
+#define F(nv, lanes, j) moments_strip(nv, lanes, hw, sz(c), x + (j), sum + (j), squares + (j))
     STRIPS(c, F)
 #undef F
 }

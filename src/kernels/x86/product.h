@@ -57,7 +57,8 @@ INLINE places in_line(int len, size_t step) { return (places){1, 1, len, 0, 0, s
 
 INLINE void outer_body(int mr, const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
                        bool add) {
-    const size_t lda = at->step;
+    const size_t lda = at->step, ahead_b = at->images * at->lines * at->len > AHEAD ? AHEAD * ldb : 0;
+    const size_t ahead_a = at->len > AHEAD ? AHEAD * lda : at->line;
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
@@ -72,9 +73,9 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
             const float *p = line;
             for (int t = 0; t < at->len; t++, p += lda, b += ldb, next = next < last ? next + ldc : last) {
                 const vec b0 = load(b), b1 = load(b + W);
-                __builtin_prefetch(p + AHEAD * lda);
-                __builtin_prefetch(b + AHEAD * ldb);
-                __builtin_prefetch(b + AHEAD * ldb + W);
+                __builtin_prefetch(p + ahead_a);
+                __builtin_prefetch(b + ahead_b);
+                __builtin_prefetch(b + ahead_b + W);
                 __builtin_prefetch(next);
                 __builtin_prefetch(next + W);
 #pragma GCC unroll 16
@@ -101,7 +102,7 @@ typedef struct in_place {
     int pieces, len;
     const float *bias; /* of these columns, or NULL */
     bool acc;          /* add to C */
-    float *c;
+    float *c0, *c1;    /* where the two halves go */
     size_t ldc;
     int cols; /* of C, at most PANEL */
 } in_place;
@@ -150,9 +151,10 @@ INLINE void in_place_body(int mr, const in_place *q) {
     const int n0 = at_most(q->cols, W), n1 = q->cols - W;
     const vec shift0 = q->bias != NULL ? load_some(q->bias, n0) : (vec){0};
     const vec shift1 = q->bias != NULL && n1 > 0 ? load_some(q->bias + W, n1) : (vec){0};
-    float *c = q->c;
+    float *c = q->c0;
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++, c += q->ldc) {
+        if (i == (mr + 1) / 2) c = q->c1;
         const vec y0 = sum0[i] + shift0, y1 = sum1[i] + shift1;
         store_some(c, q->acc ? y0 + load_some(c, n0) : y0, n0);
         if (n1 > 0) store_some(c + W, q->acc ? y1 + load_some(c + W, n1) : y1, n1);
@@ -240,19 +242,17 @@ static void outer_matrix(int m, int n, int count, const float *a, size_t lda, co
 }
 
 /* Rows of pixels or windows times a packed B, [n/PANEL][k][PANEL] with k = pieces * len: C[row] = A[row] B + bias, or
- * C += A B. Column by column of panels, so that a panel serves all the rows while it is in L1 or L2. */
+ * C += A B. The rows of C are at the places `to`. Column by column of panels, so that a panel serves all the rows while it is in L1 or L2. */
 typedef struct product {
     int pieces, len;
     size_t piece;
     int n; /* columns */
     const float *b, *bias;
     bool acc;
-    size_t ldc;
 } product;
 
-/* One panel of columns, from column j. The rows of C follow each other in the order of the places. A tile is part of a
- * line, or two whole lines where they are short. */
-static void product_panel(const product *p, const float *a, const places *at, int j, float *c) {
+/* One panel of columns, from column j. A tile is part of a line, or two whole lines where they are short. */
+static void product_panel(const product *p, const float *a, const places *at, int j, float *c, const places *to) {
     in_place q = {.b = p->b + sz(j) * sz(p->pieces) * sz(p->len),
                   .step = at->step,
                   .piece = p->piece,
@@ -260,25 +260,27 @@ static void product_panel(const product *p, const float *a, const places *at, in
                   .len = p->len,
                   .bias = p->bias != NULL ? p->bias + j : NULL,
                   .acc = p->acc,
-                  .ldc = p->ldc,
-                  .cols = at_most(p->n - j, PANEL),
-                  .c = c};
+                  .ldc = to->step,
+                  .cols = at_most(p->n - j, PANEL)};
     for (int i = 0; i < at->images; i++)
         for (int line = 0; line < at->lines;) {
             const bool two = 2 * at->len <= MR && line + 1 < at->lines;
             const int count = two ? 2 * at->len : at->len, groups = group_count(count);
             q.a0 = a + sz(i) * at->image + sz(line) * at->line;
+            q.c0 = c + sz(i) * to->image + sz(line) * to->line + j;
             for (int g = 0; g < groups; g++) {
                 const int mr = group_size(count, groups, g);
-                q.a1 = q.a0 + (two ? at->line : sz((mr + 1) / 2) * at->step);
+                const size_t half = sz((mr + 1) / 2);
+                q.a1 = q.a0 + (two ? at->line : half * at->step);
+                q.c1 = q.c0 + (two ? to->line : half * to->step);
                 in_place_of[mr](&q);
                 q.a0 += sz(mr) * at->step;
-                q.c += sz(mr) * p->ldc;
+                q.c0 += sz(mr) * to->step;
             }
             line += two ? 2 : 1;
         }
 }
 
-static void product_run(const product *p, const float *a, const places *at, float *c) {
-    for (int j = 0; j < p->n; j += PANEL) product_panel(p, a, at, j, c + j);
+static void product_run(const product *p, const float *a, const places *at, float *c, const places *to) {
+    for (int j = 0; j < p->n; j += PANEL) product_panel(p, a, at, j, c, to);
 }

@@ -16,6 +16,17 @@
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
 #include "kernels/x86/update.h"
+#include "kernels/x86/rows.h"
+
+enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
+
+/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
+static float *aligned(float *scratch) {
+    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
+    return past == 0 ? scratch : scratch + (LINE - past);
+}
+
+#include "kernels/x86/attention.h"
 
 /* ---- convolution: which algorithm, by the shape of one image alone ---- */
 
@@ -36,8 +47,6 @@ static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *
     direct_pack(s, pass, &d, w, packed);
 }
 
-enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
-
 static size_t dw_floats(const ath_conv_shape *s) { return sz(s->kernel * s->kernel) * sz(s->c_in) * sz(s->c_out); }
 
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
@@ -48,12 +57,6 @@ static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     if (winograd_takes(s)) return LINE + winograd_scratch_floats(s, pass);
     const direct d = direct_plan(s, pass);
     return LINE + direct_scratch_floats(&d);
-}
-
-/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
-static float *aligned(float *scratch) {
-    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
-    return past == 0 ? scratch : scratch + (LINE - past);
 }
 
 /* The direct forms add one bias to what is there or is not: the residual goes first, images with a bias of their own
@@ -102,7 +105,7 @@ static void conv_weight_grad(const ath_conv_shape *s, const float *x, const floa
         add(dw_floats(s), dw, own, dw);
     }
     if (db != NULL)
-        column_sums(sz(s->n) * sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), s->c_out, dy, db, acc);
+        sum_rows(sz(s->n) * sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), sz(s->c_out), dy, NULL, db, acc);
 }
 
 const ath_kernels ATH_TABLE = {
@@ -120,8 +123,14 @@ const ath_kernels ATH_TABLE = {
     .silu_forward = silu_forward,
     .silu_vjp = silu_vjp,
     .add = add,
+    .copy_rows = copy_rows,
+    .affine_rows = affine_rows,
+    .sum_rows = sum_rows,
     .softmax_forward = softmax_forward,
     .softmax_vjp = softmax_vjp,
     .adamw = adamw,
     .sum_squares = sum_squares,
+    .attention_scratch_floats = attention_scratch_floats,
+    .attention_forward = attention_forward,
+    .attention_vjp = attention_vjp,
 };

@@ -62,21 +62,21 @@ INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point) {
 }
 
 /* The weights as one pass reads them: from which channels to which. */
-typedef struct weights {
+typedef struct filter {
     const float *w;
     int c_in, c_out;
     bool forward; /* else transposed and turned around */
-} weights;
+} filter;
 
-INLINE weights weights_of(const ath_conv_shape *s, ath_conv_pass pass, const float *w) {
-    return (weights){w, s->c_in, s->c_out, pass == ATH_CONV_FORWARD};
+INLINE filter filter_of(const ath_conv_shape *s, ath_conv_pass pass, const float *w) {
+    return (filter){w, s->c_in, s->c_out, pass == ATH_CONV_FORWARD};
 }
-INLINE int from_of(const weights *g) { return g->forward ? g->c_in : g->c_out; }
-INLINE int to_of(const weights *g) { return g->forward ? g->c_out : g->c_in; }
+INLINE int from_of(const filter *g) { return g->forward ? g->c_in : g->c_out; }
+INLINE int to_of(const filter *g) { return g->forward ? g->c_out : g->c_in; }
 
 /* W x W channels, `from` k0.. and `to` j0..: row k to u + k * PANEL. The weights of rows to come are asked for in time:
  * their strides are too long for the hardware to guess. */
-static void weight_block(const weights *g, int j0, int k0, float *u, size_t point) {
+static void weight_block(const filter *g, int j0, int k0, float *u, size_t point) {
     const size_t ci = sz(g->c_in), co = sz(g->c_out);
     if (g->forward) {
         for (int k = 0; k < W; k++) {
@@ -102,7 +102,7 @@ static void weight_block(const weights *g, int j0, int k0, float *u, size_t poin
 
 /* A panel of weights, [point][depth][PANEL]: `from` channels k0.. k0+depth-1, `to` channels j0.. of which those that do
  * not exist are zero. */
-static void weight_panel(const weights *g, int j0, int k0, int depth, float *u, size_t point) {
+static void weight_panel(const filter *g, int j0, int k0, int depth, float *u, size_t point) {
     const int to = to_of(g);
     for (int j = 0; j < PANEL; j += W)
         for (int k = 0; k < depth; k += W) {
@@ -126,12 +126,12 @@ static bool keeps_weights(const ath_conv_shape *s) { return s->c_in * s->c_out <
 INLINE size_t u_point(int depth) { return sz(depth) * PANEL + 16; }
 
 static size_t winograd_pack_floats(const ath_conv_shape *s, ath_conv_pass pass) {
-    const weights g = weights_of(s, pass, NULL);
+    const filter g = filter_of(s, pass, NULL);
     return keeps_weights(s) ? sz((to_of(&g) + PANEL - 1) / PANEL) * POINTS * u_point(from_of(&g)) : 0;
 }
 
 static void winograd_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed) {
-    const weights g = weights_of(s, pass, w);
+    const filter g = filter_of(s, pass, w);
     const size_t point = u_point(from_of(&g));
     for (int j = 0; j < to_of(&g); j += PANEL, packed += POINTS * point)
         weight_panel(&g, j, 0, from_of(&g), packed, point);
@@ -149,7 +149,7 @@ typedef struct winograd {
 } winograd;
 
 static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
-    const weights g = weights_of(s, pass, NULL);
+    const filter g = filter_of(s, pass, NULL);
     winograd d = {.t = tiling_of(s), .from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
     /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
      * products of a panel leave room for, since the weights are made again for each block. */
@@ -199,7 +199,7 @@ static void multiply_panel(const winograd *d, const float *v, const float *u, si
 static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
                          ath_conv_add add, float *out, float *scratch) {
     const winograd d = winograd_plan(s, pass);
-    const weights raw = weights_of(s, pass, packed);
+    const filter raw = filter_of(s, pass, packed);
     float *v = scratch, *m = v + POINTS * d.v_point, *u = m + POINTS * d.m_point;
     float *zeros = u + (d.keeps ? 0 : POINTS * d.u_point);
     memset(zeros, 0, sz(d.from) * sizeof *zeros);
