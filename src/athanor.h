@@ -5,7 +5,7 @@
  *     ath_model *model;
  *     ath_workers *workers;
  *     if (ath_model_open(&model, "runs/mnist", &err) != ATH_OK) puts(err.text);
- *     ath_workers_create(&workers, model, 0, ath_micro_batch(model->graph), ATH_FORWARD, &err);
+ *     ath_workers_create(&workers, model, 0, 0, ATH_FORWARD, &err);
  *     ath_workers_use(workers, model->params);
  *     ...ath_levels, ath_generate (model/generate.h), ath_grid_save (io/grid.h)
  *

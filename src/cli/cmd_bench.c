@@ -185,10 +185,10 @@ static void sampling_step(void *self) {
     ath_evaluate(s->workers, s->m, s->n, s->x, s->t, NULL, NULL, s->f);
 }
 
-static ath_status bench_sampling(const options *o, ath_model *m, int micro, double *out, ath_err *err) {
+static ath_status bench_sampling(const options *o, ath_model *m, double *out, ath_err *err) {
     const size_t len = (size_t)o->batch * (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
     sampling s = {.m = m, .n = o->batch};
-    ath_status status = ath_workers_create(&s.workers, m, o->threads, micro, ATH_FORWARD, err);
+    ath_status status = ath_workers_create(&s.workers, m, o->threads, o->micro_batch, ATH_FORWARD, err);
     s.x = malloc((len + 1) * sizeof *s.x);
     s.f = malloc((len + 1) * sizeof *s.f);
     s.t = malloc((size_t)o->batch * sizeof *s.t);
@@ -247,9 +247,9 @@ static int run(int argc, char **argv) {
     double train = 0, sample = 0;
     int micro = 0;
     if (status == ATH_OK) status = make_model(&o, &m, &err);
-    if (status == ATH_OK) micro = o.micro_batch ? o.micro_batch : ath_micro_batch(m->graph);
+    if (status == ATH_OK) micro = o.micro_batch ? o.micro_batch : ath_micro_batch(m->graph, o.batch);
     if (status == ATH_OK && strcmp(o.mode, "sample") != 0) status = bench_training(&o, m, micro, &train, &err);
-    if (status == ATH_OK && strcmp(o.mode, "train") != 0) status = bench_sampling(&o, m, micro, &sample, &err);
+    if (status == ATH_OK && strcmp(o.mode, "train") != 0) status = bench_sampling(&o, m, &sample, &err);
     if (status == ATH_OK) report(&o, m, micro, train, sample);
     ath_model_destroy(m);
     return status == ATH_OK ? CLI_OK : cli_fail("bench", status, &err);

@@ -126,7 +126,7 @@ static ath_status evaluate(work *w, ath_err *err) {
     w->dx = calloc(len + 1, sizeof *w->dx);
     w->grad = calloc(w->model->n_params + 1, sizeof *w->grad);
     if (!w->y || !w->dx || !w->grad) return ath_fail(err, ATH_E_MEM, "out of memory");
-    ATH_TRY(ath_workers_create(&w->workers, w->model, w->o.threads, ath_micro_batch(w->model->graph),
+    ATH_TRY(ath_workers_create(&w->workers, w->model, w->o.threads, 0,
                                gradients ? ATH_GRAD_PARAMS | ATH_GRAD_INPUTS : ATH_FORWARD, err));
     if (gradients) {
         ATH_TRY(ath_grad_sum_create(&w->sum, w->model->graph, err));

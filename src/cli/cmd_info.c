@@ -72,7 +72,6 @@ static ath_status info_run(const char *path, bool as_json, ath_err *err) {
     json_object_set_new(o, "schedule", json_string(m->schedule.kind ? m->schedule.kind->name : "given betas"));
     json_object_set_new(o, "timesteps", json_integer(m->schedule.timesteps));
     json_object_set_new(o, "forward_gflop_per_image", json_real(ath_graph_flops(m->graph) / 1e9));
-    json_object_set_new(o, "micro_batch", json_integer(ath_micro_batch(m->graph)));
     ath_options_to_json(m->net->options, m->net->n_options, m->config, o);
     char *state = ath_path_join(path, "training_state.safetensors");
     ath_safetensors *file = NULL;

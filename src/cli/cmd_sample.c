@@ -319,7 +319,7 @@ static ath_status prepare(work *w, ath_err *err) {
     if (*o->noise && o->count == 0 && !*o->grid) ATH_TRY(read_noise(w, err));
     ATH_TRY(parse_grid(w, err));
     if (*o->noise && !w->start) ATH_TRY(read_noise(w, err));
-    ATH_TRY(ath_workers_create(&w->workers, w->model, o->threads, ath_micro_batch(w->model->graph), ATH_FORWARD, err));
+    ATH_TRY(ath_workers_create(&w->workers, w->model, o->threads, 0, ATH_FORWARD, err));
     w->images = malloc(((size_t)o->count * w->dim + 1) * sizeof *w->images);
     if (*o->trajectory)
         w->trajectory = malloc(((size_t)(w->n_steps + 1) * (size_t)o->count * w->dim + 1) * sizeof *w->trajectory);

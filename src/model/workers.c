@@ -1,37 +1,48 @@
 /* Workers on micro-batches: see workers.h. */
 #include "model/workers.h"
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 struct ath_workers {
     const ath_model *model;
     int threads, micro_batch;
+    bool sums; /* gradients of parameters, whose bits depend on the size of the micro-batches */
     ath_pool *pool;
     ath_plan **plan; /* (threads) */
     const float *params;
     float *packed;
 };
 
-int ath_micro_batch(const ath_graph *g) {
+enum { MOST = 8 }; /* images: products have enough rows by then */
+
+/* The largest power of two up to `most` whose activations fit, at least 1 (also when the graph does not compile:
+ * ath_workers_create will say what is wrong). */
+static int that_fits(const ath_graph *g, unsigned want, int most, size_t limit) {
     ath_plan *plan;
-    if (ath_plan_compile(&plan, g, 1, ATH_GRAD_PARAMS, NULL) != ATH_OK)
-        return 1; /* ath_workers_create will say what is wrong */
+    if (ath_plan_compile(&plan, g, 1, want, NULL) != ATH_OK) return 1;
     const size_t bytes = ath_plan_bytes(plan);
     ath_plan_destroy(plan);
-    int n = 8;
-    while (n > 1 && (size_t)n * bytes > (size_t)48 << 20) n /= 2;
+    int n = MOST;
+    while (n > 1 && (n > most || (size_t)n * bytes > limit)) n /= 2;
     return n;
+}
+
+int ath_micro_batch(const ath_graph *g, int batch) {
+    return that_fits(g, ATH_GRAD_PARAMS, batch / 4, (size_t)256 << 20);
 }
 
 ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads, int micro_batch, unsigned want,
                               ath_err *err) {
     *out = NULL;
-    if (micro_batch < 1 || micro_batch > 256)
-        return ath_fail(err, ATH_E_ARG, "micro-batch: %d images, expected 1 to 256", micro_batch);
+    if (micro_batch < 0 || micro_batch > 256)
+        return ath_fail(err, ATH_E_ARG, "micro-batch: %d images, expected 1 to 256, or 0 to choose", micro_batch);
+    if (micro_batch == 0) micro_batch = that_fits(m->graph, want, MOST, (size_t)64 << 20);
     ath_workers *w = calloc(1, sizeof *w);
     if (!w) return ath_fail(err, ATH_E_MEM, "out of memory for the workers");
     w->model = m;
     w->micro_batch = micro_batch;
+    w->sums = (want & ATH_GRAD_PARAMS) != 0;
     ath_status status = ath_pool_create(&w->pool, threads, err);
     if (status == ATH_OK) {
         w->threads = ath_pool_threads(w->pool);
@@ -88,7 +99,7 @@ void ath_workers_use(ath_workers *w, const float *params) {
 typedef struct batch_run {
     ath_workers *w;
     atomic_int next; /* taken in order: the ordered gradient sum relies on it */
-    int n, count;
+    int n, size, count;
     ath_micro_batch_fn *fn;
     void *self;
 } batch_run;
@@ -97,8 +108,8 @@ static void take_micro_batches(void *argument, int worker) {
     batch_run *b = argument;
     const ath_workers *w = b->w;
     for (int index; (index = atomic_fetch_add(&b->next, 1)) < b->count;) {
-        const int first = index * w->micro_batch;
-        ath_run run = {.n = b->n - first < w->micro_batch ? b->n - first : w->micro_batch,
+        const int first = index * b->size;
+        ath_run run = {.n = b->n - first < b->size ? b->n - first : b->size,
                        .params = w->params,
                        .packed = w->packed,
                        .first_image = (uint64_t)first};
@@ -107,6 +118,9 @@ static void take_micro_batches(void *argument, int worker) {
 }
 
 void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self) {
-    batch_run b = {.w = w, .n = n, .count = (n + w->micro_batch - 1) / w->micro_batch, .fn = fn, .self = self};
+    /* An image's own results do not depend on its company, so that a few are shared out as evenly as can be. */
+    const int share = (n + w->threads - 1) / w->threads,
+              size = !w->sums && share < w->micro_batch ? share : w->micro_batch;
+    batch_run b = {.w = w, .n = n, .size = size, .count = (n + size - 1) / size, .fn = fn, .self = self};
     ath_pool_run(w->pool, take_micro_batches, &b);
 }

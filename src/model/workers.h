@@ -9,11 +9,14 @@
 
 typedef struct ath_workers ath_workers;
 
-/* Images a micro-batch, from the network alone, so that results do not depend on the machine: the largest power of
- * two up to 8 whose activations for training stay below 48 MiB, at least 1 (also when it does not compile). */
-int ath_micro_batch(const ath_graph *g);
+/* Images a micro-batch in training with batches of this size, from that and the network alone, since the gradient's
+ * bits depend on it: the largest power of two up to 8 whose activations stay below 256 MiB and that leaves four
+ * micro-batches or more to share out; at least 1. */
+int ath_micro_batch(const ath_graph *g, int batch);
 
-/* `threads` 0 means all cores this process may use. micro_batch is 1 to 256; `want` as in plan.h. The model is borrowed. */
+/* `threads` 0 means all cores this process may use. micro_batch is 1 to 256, or 0: the largest power of two up to 8
+ * whose activations stay below 64 MiB, which is for evaluation, where results do not depend on it. `want` as in
+ * plan.h. The model is borrowed. */
 ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads, int micro_batch, unsigned want,
                               ath_err *err);
 void ath_workers_destroy(ath_workers *w); /* accepts NULL */
@@ -30,10 +33,11 @@ void ath_workers_use(ath_workers *w, const float *params);
 /* One micro-batch: images first .. first + run->n - 1 of the batch, number `index` of its
  * micro-batches, by worker 0 .. threads-1. The callback fills the plan's inputs and runs it. */
 typedef void ath_micro_batch_fn(void *self, int worker, ath_plan *plan, ath_run *run, int first, int index);
-/* Runs fn over n images: micro-batches are taken in order by whichever worker is free. */
+/* Runs fn over n images: micro-batches are taken in order by whichever worker is free. They are smaller than their
+ * size where that keeps all workers busy and no gradient is summed. */
 void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self);
 
 ath_plan *ath_workers_plan(const ath_workers *w, int worker); /* for measuring; owned by the workers */
-ath_pool *ath_workers_pool(const ath_workers *w); /* the threads themselves; owned by the workers */
+ath_pool *ath_workers_pool(const ath_workers *w);             /* the threads themselves; owned by the workers */
 
 #endif

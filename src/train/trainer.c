@@ -135,7 +135,7 @@ static ath_status write_train_json(const trainer *t, ath_err *err) {
 static ath_status set_up(trainer *t, ath_err *err) {
     ath_train_options *o = &t->o;
     ATH_TRY(make_model(t, err));
-    if (o->micro_batch == 0) o->micro_batch = ath_micro_batch(t->model->graph);
+    if (o->micro_batch == 0) o->micro_batch = ath_micro_batch(t->model->graph, o->batch);
     ATH_TRY(ath_workers_create(&t->workers, t->model, o->threads, o->micro_batch, ATH_GRAD_PARAMS, err));
     ATH_TRY(load_or_init(t, err));
     ath_batch_rules rules = {.model = t->model,
@@ -242,7 +242,7 @@ static ath_status preview(trainer *t, ath_err *err) {
     char *path = preview_path(t);
     ath_workers *workers = NULL;
     ath_status status = images && level && config && path ? ATH_OK : out_of_memory(t, err);
-    if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, o->micro_batch, ATH_FORWARD, err);
+    if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, 0, ATH_FORWARD, err);
     if (status == ATH_OK) status = ath_levels(&m->schedule, ath_prediction_spacing(m->prediction), steps, level, err);
     if (status == ATH_OK) {
         ath_options_default(sampler->options, sampler->n_options, config);
