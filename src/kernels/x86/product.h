@@ -1,8 +1,9 @@
 /* The inner products everything heavy is made of, register blocked: MR rows by two
  * vectors of columns, so that a step is two loads of B, MR broadcasts of A and 2 MR FMAs.
  *
- *     rows:   C[mr][PANEL] = A B,      A stored [k/W][mr][W], B stored [k][PANEL]
- *     outer:  C[mr][PANEL] (+)= A' B,  A stored [t][lda],     B stored [t][ldb]
+ *     rows:      C[mr][PANEL] = A B,      A stored [k/W][mr][W],       B stored [k][PANEL]
+ *     in_place:  C[mr][ldc] (+)= A B,     A stored in rows of pieces,  B stored [k][PANEL]
+ *     outer:     C[mr][ldc] (+)= A' B,    A stored [t][lda],           B stored [t][ldb]
  *
  * The blocked storage of A in `rows` is what lets one pointer reach all MR rows by
  * constant offsets (with a pointer a row GCC 12 spills them), keeps the rows of a block on
@@ -14,7 +15,8 @@
  * steps ahead, the next tile of A (rows) and of C (outer). Measured with 64 channels: 4 % and 12 % faster.
  * Part of template.h. */
 
-enum { AHEAD = 8 }; /* steps of k or t */
+enum { AHEAD = 8 };                                       /* steps of k or t */
+static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
 INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c) {
     vec sum0[MR], sum1[MR];
@@ -26,7 +28,7 @@ INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c) {
             const vec b0 = load(b), b1 = load(b + W);
             __builtin_prefetch(a + (ptrdiff_t)k * mr + l * W);
             __builtin_prefetch(b + AHEAD * PANEL);
-            __builtin_prefetch(b + AHEAD * PANEL + W);
+            if (two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
             for (int i = 0; i < mr; i++) {
                 const vec x = splat(a[i * W + l]);
@@ -71,9 +73,9 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
                 const vec b0 = load(b), b1 = load(b + W);
                 __builtin_prefetch(p + ahead_a);
                 __builtin_prefetch(b + ahead_b);
-                __builtin_prefetch(b + ahead_b + W);
+                if (two_lines) __builtin_prefetch(b + ahead_b + W);
                 __builtin_prefetch(next);
-                __builtin_prefetch(next + W);
+                if (two_lines) __builtin_prefetch(next + W);
 #pragma GCC unroll 16
                 for (int i = 0; i < mr; i++) {
                     const vec x = splat(p[i]);
@@ -110,7 +112,7 @@ INLINE void in_place_steps(int mr, bool wide, int steps, const float *a0, const 
     for (int l = 0; l < steps; l++, b += PANEL) {
         const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
         __builtin_prefetch(b + AHEAD * PANEL);
-        if (wide) __builtin_prefetch(b + AHEAD * PANEL + W);
+        if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++) {
             const vec x = splat(i < half ? a0[sz(i) * step + sz(l)] : a1[sz(i - half) * step + sz(l)]);
