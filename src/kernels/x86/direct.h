@@ -85,24 +85,30 @@ static const float *block_places(const view *v, const float *in, int image, int 
     return band;
 }
 
+/* What positions give to n channels of a pixel: taps x0..x1 of one row of the kernel, each `tap` floats after the one before. */
+INLINE vec taps_sum(const float *given, ptrdiff_t tap, int x0, int x1, int n) {
+    if (x0 == 0 && x1 == 3) return load_some(given, n) + load_some(given + tap, n) + load_some(given + 2 * tap, n);
+    vec sum = {0};
+    for (int kx = x0; kx < x1; kx++) sum += load_some(given + kx * tap, n);
+    return sum;
+}
+
 /* n <= W channels, from those that the pointers point at, of `collect`. */
 INLINE void collect_channels(const view *v, int n, const float *given, size_t ldg, vec bias, bool acc, float *out) {
     const int k = v->kh, c = v->c;
-    const ptrdiff_t tap = c - (ptrdiff_t)ldg; /* from what one position gives to a pixel to what the one before does */
-    for (int y = 0; y < v->h; y++)
+    const ptrdiff_t ld = (ptrdiff_t)ldg, tap = c - ld, line = k * c - v->out_w * ld;
+    for (int y = 0; y < v->h; y++) {
+        const int oy = y + v->pad_y; /* the line of windows whose first row this is */
+        const int y0 = at_least(oy - v->out_h + 1, 0), y1 = at_most(oy + 1, k);
+        const ptrdiff_t start = (ptrdiff_t)oy * v->out_w * ld + v->pad_x * ld;
         for (int x = 0; x < v->w; x++, out += c) {
-            const int oy = y + v->pad_y, ox = x + v->pad_x; /* the window whose tap 0 this is */
-            const int y0 = at_least(oy - v->out_h + 1, 0), y1 = at_most(oy + 1, k);
+            const int ox = x + v->pad_x;
             const int x0 = at_least(ox - v->out_w + 1, 0), x1 = at_most(ox + 1, k);
             vec sum = acc ? load_some(out, n) + bias : bias;
-            for (int ky = y0; ky < y1; ky++) {
-                const ptrdiff_t at = (ptrdiff_t)((oy - ky) * v->out_w + ox) * (ptrdiff_t)ldg + ky * k * c;
-                vec line = {0};
-                for (int kx = x0; kx < x1; kx++) line += load_some(given + at + kx * tap, n);
-                sum += line;
-            }
+            for (int ky = y0; ky < y1; ky++) sum += taps_sum(given + start + x * ld + ky * line, tap, x0, x1, n);
             store_some(out, sum, n);
         }
+    }
 }
 
 /* One image of out = (out +) bias + what the taps of the windows over it give: row p of `given` is position p's, tap by

@@ -1,8 +1,14 @@
 /* The inner products everything heavy is made of, register blocked: MR rows by two
  * vectors of columns, so that a step is two loads of B, MR broadcasts of A and 2 MR FMAs.
  *
+<<<<<<< HEAD
  *     rows:   C[mr][PANEL] (+)= A B,   A stored [k/W][mr][W], B stored [k][PANEL]
  *     outer:  C[mr][PANEL] (+)= A' B,  A stored [t][lda],     B stored [t][ldb]
+=======
+ *     rows:      C[mr][PANEL] = A B,      A stored [k/W][mr][W],       B stored [k][PANEL]
+ *     in_place:  C[mr][ldc] (+)= A B,     A stored in rows of pieces,  B stored [k][PANEL]
+ *     outer:     C[mr][ldc] (+)= A' B,    A stored [t][lda],           B stored [t][ldb]
+>>>>>>> direct
  *
  * The blocked storage of A in `rows` is what lets one pointer reach all MR rows by
  * constant offsets (with a pointer a row GCC 12 spills them), keeps the rows of a block on
@@ -14,7 +20,8 @@
  * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster.
  * Part of template.h. */
 
-enum { AHEAD = 8 }; /* steps of k or t */
+enum { AHEAD = 8 };                                       /* steps of k or t */
+static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
 INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c, bool add, const float *next) {
     vec sum0[MR], sum1[MR];
@@ -30,7 +37,7 @@ INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c, b
             const vec b0 = load(b), b1 = load(b + W);
             __builtin_prefetch(a + to_next + l * W);
             __builtin_prefetch(b + AHEAD * PANEL);
-            __builtin_prefetch(b + AHEAD * PANEL + W);
+            if (two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
             for (int i = 0; i < mr; i++) {
                 const vec x = splat(a[i * W + l]);
@@ -75,9 +82,9 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
                 const vec b0 = load(b), b1 = load(b + W);
                 __builtin_prefetch(p + ahead_a);
                 __builtin_prefetch(b + ahead_b);
-                __builtin_prefetch(b + ahead_b + W);
+                if (two_lines) __builtin_prefetch(b + ahead_b + W);
                 __builtin_prefetch(next);
-                __builtin_prefetch(next + W);
+                if (two_lines) __builtin_prefetch(next + W);
 #pragma GCC unroll 16
                 for (int i = 0; i < mr; i++) {
                     const vec x = splat(p[i]);
@@ -107,19 +114,19 @@ typedef struct in_place {
     int cols; /* of C, at most PANEL */
 } in_place;
 
-INLINE void in_place_steps(int mr, int steps, const float *a0, const float *a1, size_t step, const float *b, vec *sum0,
-                           vec *sum1) {
+INLINE void in_place_steps(int mr, bool wide, int steps, const float *a0, const float *a1, size_t step, const float *b,
+                           vec *sum0, vec *sum1) {
     const int half = (mr + 1) / 2;
 #pragma GCC unroll 4
     for (int l = 0; l < steps; l++, b += PANEL) {
-        const vec b0 = load(b), b1 = load(b + W);
+        const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
         __builtin_prefetch(b + AHEAD * PANEL);
-        __builtin_prefetch(b + AHEAD * PANEL + W);
+        if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++) {
             const vec x = splat(i < half ? a0[sz(i) * step + sz(l)] : a1[sz(i - half) * step + sz(l)]);
             sum0[i] += x * b0;
-            sum1[i] += x * b1;
+            if (wide) sum1[i] += x * b1;
         }
     }
 }
@@ -127,7 +134,22 @@ INLINE void in_place_steps(int mr, int steps, const float *a0, const float *a1, 
 /* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
 #define FORGET(p) __asm__("" : "+r"(p))
 
-INLINE void in_place_body(int mr, const in_place *q) {
+/* Rows of C = (C +) sums + bias: n0 columns of the first vectors and n1 of the second. */
+INLINE void write_rows(int mr, int n0, int n1, bool acc, const in_place *q, const vec *sum0, const vec *sum1) {
+    const vec shift0 = q->bias != NULL ? load_some(q->bias, n0) : (vec){0};
+    const vec shift1 = q->bias != NULL && n1 > 0 ? load_some(q->bias + W, n1) : (vec){0};
+    float *c = q->c0;
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++, c += q->ldc) {
+        if (i == (mr + 1) / 2) c = q->c1;
+        const vec y0 = sum0[i] + shift0, y1 = sum1[i] + shift1;
+        store_some(c, acc ? y0 + load_some(c, n0) : y0, n0);
+        if (n1 > 0) store_some(c + W, acc ? y1 + load_some(c + W, n1) : y1, n1);
+    }
+}
+
+/* `wide`: there are more columns than a vector has. */
+INLINE void in_place_body(int mr, bool wide, const in_place *q) {
     enum { STEPS = 4 };
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
@@ -140,42 +162,44 @@ INLINE void in_place_body(int mr, const in_place *q) {
         for (; left >= STEPS; left -= STEPS, a0 += STEPS, a1 += STEPS, b += STEPS * PANEL) {
             FORGET(a0);
             FORGET(a1);
-            in_place_steps(mr, STEPS, a0, a1, step, b, sum0, sum1);
+            in_place_steps(mr, wide, STEPS, a0, a1, step, b, sum0, sum1);
         }
         for (; left > 0; left--, a0++, a1++, b += PANEL) {
             FORGET(a0);
             FORGET(a1);
-            in_place_steps(mr, 1, a0, a1, step, b, sum0, sum1);
+            in_place_steps(mr, wide, 1, a0, a1, step, b, sum0, sum1);
         }
     }
-    const int n0 = at_most(q->cols, W), n1 = q->cols - W;
-    const vec shift0 = q->bias != NULL ? load_some(q->bias, n0) : (vec){0};
-    const vec shift1 = q->bias != NULL && n1 > 0 ? load_some(q->bias + W, n1) : (vec){0};
-    float *c = q->c0;
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++, c += q->ldc) {
-        if (i == (mr + 1) / 2) c = q->c1;
-        const vec y0 = sum0[i] + shift0, y1 = sum1[i] + shift1;
-        store_some(c, q->acc ? y0 + load_some(c, n0) : y0, n0);
-        if (n1 > 0) store_some(c + W, q->acc ? y1 + load_some(c + W, n1) : y1, n1);
-    }
+    if (q->cols == PANEL && !q->acc)
+        write_rows(mr, W, W, false, q, sum0, sum1);
+    else
+        write_rows(mr, at_most(q->cols, W), wide ? q->cols - W : 0, q->acc, q, sum0, sum1);
 }
 
 #define PRODUCTS(mr)                                                                                                   \
-    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, const float *next) {              \
-        if (add)                                                                                                       \
-            rows_body(mr, a, b, k, c, true, next);                                                                     \
-        else                                                                                                           \
-            rows_body(mr, a, b, k, c, false, next);                                                                    \
-    }                                                                                                                  \
-    static void in_place_##mr(const in_place *q) { in_place_body(mr, q); }                                             \
-    static void outer_##mr(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,         \
-                           bool add) {                                                                                 \
-        if (add)                                                                                                       \
-            outer_body(mr, a, at, b, ldb, c, ldc, true);                                                               \
-        else                                                                                                           \
-            outer_body(mr, a, at, b, ldb, c, ldc, false);                                                              \
-    }
+<<<<<<< HEAD
+static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, const float *next) {
+    if (add)
+        rows_body(mr, a, b, k, c, true, next);
+    else
+        rows_body(mr, a, b, k, c, false, next);
+}
+static void in_place_##mr(const in_place *q) { in_place_body(mr, q); }                                             \
+=======
+static void rows_##mr(const float *a, const float *b, int k, float *c) { rows_body(mr, a, b, k, c); }
+static void in_place_##mr(const in_place *q) {
+    if (q->cols > W)
+        in_place_body(mr, true, q);
+    else
+        in_place_body(mr, false, q);
+}                                                                                                                  \
+>>>>>>> direct
+static void outer_##mr(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc, bool add) {
+    if (add)
+        outer_body(mr, a, at, b, ldb, c, ldc, true);
+    else
+        outer_body(mr, a, at, b, ldb, c, ldc, false);
+}
 PRODUCTS(1)
 PRODUCTS(2)
 PRODUCTS(3)

@@ -17,29 +17,24 @@ static void copy_rows(size_t rows, size_t cols, float scale, const float *x, siz
     }
 }
 
-/* W columns, or the `n` that are left, of affine_rows. */
-INLINE void affine_columns(size_t rows, size_t ld, int n, const float *x, const float *scale, const float *shift,
-                           float *y, bool acc) {
-    const vec factor = 1 + (scale != NULL ? load_some(scale, n) : (vec){0});
-    const vec constant = shift != NULL ? load_some(shift, n) : (vec){0};
-    for (; rows > 0; rows--, x += ld, y += ld) {
-        const vec value = load_some(x, n) * factor + constant;
-        store_some(y, acc ? load_some(y, n) + value : value, n);
-    }
+/* n <= W columns of one row of affine_rows. */
+INLINE void affine_columns(int n, const float *x, const float *scale, const float *shift, float *y, bool acc) {
+    vec value = load_some(x, n);
+    if (scale != NULL) value *= 1 + load_some(scale, n);
+    if (shift != NULL) value += load_some(shift, n);
+    store_some(y, acc ? load_some(y, n) + value : value, n);
 }
 
 static void affine_rows(size_t rows, size_t cols, const float *x, const float *scale, const float *shift, float *y,
                         bool acc) {
-    enum { AT_ONCE = 64 }; /* rows that stay in L1 while the columns are walked */
-    for (size_t r = 0; r < rows; r += AT_ONCE, x += AT_ONCE * cols, y += AT_ONCE * cols)
-        for (size_t j = 0; j < cols; j += W) {
-            const size_t count = rows - r < AT_ONCE ? rows - r : AT_ONCE;
-            const float *a = scale != NULL ? scale + j : NULL, *b = shift != NULL ? shift + j : NULL;
-            if (j + W <= cols)
-                affine_columns(count, cols, W, x + j, a, b, y + j, acc);
-            else
-                affine_columns(count, cols, (int)(cols - j), x + j, a, b, y + j, acc);
-        }
+    for (; rows > 0; rows--, x += cols, y += cols) {
+        size_t j = 0;
+        for (; j + W <= cols; j += W)
+            affine_columns(W, x + j, scale != NULL ? scale + j : NULL, shift != NULL ? shift + j : NULL, y + j, acc);
+        if (j < cols)
+            affine_columns((int)(cols - j), x + j, scale != NULL ? scale + j : NULL, shift != NULL ? shift + j : NULL,
+                           y + j, acc);
+    }
 }
 
 INLINE void sum_strip(int nv, int lanes, size_t rows, size_t cols, const float *x, const float *weights, double *sum) {
