@@ -177,29 +177,25 @@ INLINE void in_place_body(int mr, bool wide, const in_place *q) {
 }
 
 #define PRODUCTS(mr)                                                                                                   \
-<<<<<<< HEAD
-static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, const float *next) {
-    if (add)
-        rows_body(mr, a, b, k, c, true, next);
-    else
-        rows_body(mr, a, b, k, c, false, next);
-}
-static void in_place_##mr(const in_place *q) { in_place_body(mr, q); }                                             \
-=======
-static void rows_##mr(const float *a, const float *b, int k, float *c) { rows_body(mr, a, b, k, c); }
-static void in_place_##mr(const in_place *q) {
-    if (q->cols > W)
-        in_place_body(mr, true, q);
-    else
-        in_place_body(mr, false, q);
-}                                                                                                                  \
->>>>>>> direct
-static void outer_##mr(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc, bool add) {
-    if (add)
-        outer_body(mr, a, at, b, ldb, c, ldc, true);
-    else
-        outer_body(mr, a, at, b, ldb, c, ldc, false);
-}
+    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, const float *next) {              \
+        if (add)                                                                                                       \
+            rows_body(mr, a, b, k, c, true, next);                                                                     \
+        else                                                                                                           \
+            rows_body(mr, a, b, k, c, false, next);                                                                    \
+    }                                                                                                                  \
+    static void in_place_##mr(const in_place *q) {                                                                     \
+        if (q->cols > W)                                                                                               \
+            in_place_body(mr, true, q);                                                                                \
+        else                                                                                                           \
+            in_place_body(mr, false, q);                                                                               \
+    }                                                                                                                  \
+    static void outer_##mr(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,         \
+                           bool add) {                                                                                 \
+        if (add)                                                                                                       \
+            outer_body(mr, a, at, b, ldb, c, ldc, true);                                                               \
+        else                                                                                                           \
+            outer_body(mr, a, at, b, ldb, c, ldc, false);                                                              \
+    }
 PRODUCTS(1)
 PRODUCTS(2)
 PRODUCTS(3)
