@@ -51,10 +51,13 @@ static void look_before(fusion *f, int i) {
         norm = maker(f, shift, 0);
     }
     if (!is(f, norm, "group_norm") || !read_once(f, norm)) return;
+    /* One pixel that is scaled by itself: the vjp gives the scale its gradient first, and is told to give it last. */
+    const int source = maker(f, norm, 0);
+    if (shift >= 0 && (maker(f, shift, 1) == source || maker(f, shift, 2) == source)) return;
     conv->silu = silu;
     conv->scale_shift = shift;
     conv->norm = norm;
-    conv->source = maker(f, norm, 0);
+    conv->source = source;
     f->node[silu].gone = f->node[norm].gone = true;
     if (shift >= 0) f->node[shift].gone = true;
 }
