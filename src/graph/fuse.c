@@ -93,6 +93,8 @@ static bool takes_parts(const fusion *f, int i) {
 static void find_concats(fusion *f) {
     for (int i = 0; i < f->n; i++) {
         if (!is(f, i, "concat")) continue;
+        const int scales = maker(f, i, 2);
+        if (scales >= 0 && node_at(f, scales)->op->forward) continue; /* not an input: they may have parameters */
         int taken = 0;
         for (int j = i + 1; j < f->n; j++)
             taken += node_at(f, j)->op->is_conv && f->node[j].source == i && takes_parts(f, j);
