@@ -8,14 +8,14 @@
 #include "graph/params.h"
 #include "graph/plan.h"
 
-enum { IMAGES = 3, ROOM = 4, MAX_INPUTS = 6 };
+enum { IMAGES = 3, MAX_INPUTS = 6 };
 
 /* A graph, what it is given, and how it is built: with what it reads being inputs, or layers' results, which have
  * gradients in every training plan; with channels of a width that Winograd takes or not. */
 typedef struct subject {
     ath_graph *g;
     bool stems;
-    int h, w, c;
+    int h, w, c, more; /* more: images that the plan has room for and that do not run */
     ath_tensor in[MAX_INPUTS], out;
     int n_in;
     float *value[MAX_INPUTS], *params;
@@ -91,12 +91,11 @@ static inline void run_vjp(const subject *s, ath_plan *plan, const ath_run *how,
     ath_grad_sum_destroy(sum);
 }
 
-/* With room for more images than run. */
 static inline result run(const subject *s, unsigned want) {
     ath_err err = {0};
     result r = {0};
     ath_plan *plan;
-    CHECK_OK(ath_plan_compile(&plan, s->g, ROOM, want, &err));
+    CHECK_OK(ath_plan_compile(&plan, s->g, IMAGES + s->more, want, &err));
     ath_plan_poison(plan);
     float *packed = malloc(ath_plan_packed_floats(plan) * sizeof *packed);
     ath_plan_pack(plan, s->params, packed, 0, 1);

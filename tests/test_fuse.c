@@ -250,7 +250,7 @@ static void check_pattern(const pattern *p, const float *scales) {
     for (int stems = 0; stems < 2; stems++)
         for (int c = 12; c <= 32; c += 20)
             for (int w = 0; w < 4; w++) {
-                subject s = {.stems = stems, .h = 5, .w = 6, .c = c};
+                subject s = {.stems = stems, .h = 5, .w = 6, .c = c, .more = w % 2};
                 build_with_values(&s, p->build, scales);
                 check_subject(&s, p, wants[w]);
                 destroy(&s);
@@ -334,10 +334,10 @@ static void scales_that_a_layer_makes_have_their_gradient(void **state) {
     check_pattern(&p, ones);
 }
 
-/* Of these, one image and a half fit into what is normed at once. */
+/* Of these, two images and a half fit into what is normed at once. */
 static void images_that_are_normed_some_at_a_time_are_no_others(void **state) {
     (void)state;
-    subject s = {.h = 56, .w = 56, .c = 32};
+    subject s = {.h = 48, .w = 48, .c = 32};
     const pattern p = PATTERN(all_at_once, 1, 1);
     build_with_values(&s, p.build, ones);
     check_subject(&s, &p, ATH_GRAD_PARAMS);
