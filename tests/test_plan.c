@@ -166,6 +166,35 @@ static void planned_memory_gives_the_bytes_of_unshared_memory(void **state) {
     }
 }
 
+/* With the inputs' gradients, for which concatenations stay, and without. */
+static void networks_put_together_give_what_their_operations_give(void **state) {
+    (void)state;
+    subject list[16];
+    const char *name[16];
+    const int n = subjects(list, name);
+    double worst = 0;
+    for (int i = 0; i < n; i++) {
+        static result apart, fused[2];
+        const size_t total = ath_param_total(list[i].g);
+        run(&list[i], IMAGES, 0, IMAGES, ATH_GRAD_PARAMS | ATH_GRAD_INPUTS | ATH_UNFUSED, &apart);
+        for (unsigned k = 0; k < 2; k++) {
+            run(&list[i], IMAGES, 0, IMAGES, ATH_GRAD_PARAMS | (k ? ATH_GRAD_INPUTS : 0), &fused[k]);
+            const double e[3] = {relative_error(fused[k].y, apart.y, IMAGES * DIM),
+                                 relative_error(fused[k].grad, apart.grad, total),
+                                 k ? relative_error(fused[k].dx, apart.dx, IMAGES * DIM) : 0};
+            static const char *const what[3] = {"output", "gradient", "x's gradient"};
+            for (int j = 0; j < 3; j++) {
+                CHECK(e[j] <= 1e-5, "%s: %s differs by %.2e of its norm", name[i], what[j], e[j]);
+                worst = fmax(worst, e[j]);
+            }
+            free(fused[k].grad);
+        }
+        free(apart.grad);
+        destroy(&list[i]);
+    }
+    print_message("    largest difference %.1e of the norm\n", worst);
+}
+
 static void an_image_gives_the_same_bytes_in_any_micro_batch(void **state) {
     (void)state;
     subject list[16];
@@ -311,6 +340,7 @@ static void whoever_is_late_the_sum_has_the_same_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(planned_memory_gives_the_bytes_of_unshared_memory),
+        cmocka_unit_test(networks_put_together_give_what_their_operations_give),
         cmocka_unit_test(an_image_gives_the_same_bytes_in_any_micro_batch),
         cmocka_unit_test(sharing_saves_memory_and_forward_plans_need_less),
         cmocka_unit_test(skip_scales_of_one_change_nothing_and_others_do),
