@@ -156,14 +156,7 @@ static ath_norm norm_of(const sample *s) {
                       .shift = s->modulated ? s->as_float[SHIFT] : NULL};
 }
 
-/* Work memory full of NaN; like all of guarded(), but it must be aligned for doubles. */
-static float *work_of(const sample *s) {
-    float *work = poisoned(ath_norm_work_floats(channels_of(s)));
-    if ((uintptr_t)work % sizeof(double) == 0) return work;
-    float *other = poisoned(ath_norm_work_floats(channels_of(s)));
-    release(work);
-    return other;
-}
+static float *work_of(const sample *s) { return poisoned_for_doubles(ath_norm_work_floats(channels_of(s))); }
 
 static void free_work(const sample *s, float *work) {
     check_guards(work, ath_norm_work_floats(channels_of(s)), "norm's work memory");
