@@ -32,6 +32,14 @@ static inline float *poisoned(size_t len) {
     return p;
 }
 
+/* The same where doubles are kept in it: never a float after a cache line's start. */
+static inline float *poisoned_for_doubles(size_t len) {
+    float *p = poisoned(len);
+    if ((uintptr_t)p % sizeof(double) == 0) return p;
+    release(p);
+    return poisoned(len);
+}
+
 static uint64_t seed = 1;
 
 static inline double uniform(void) {

@@ -1,11 +1,10 @@
 /* The kernels of every table this CPU can run, convolution and products: against their
  * definitions in double, on shapes that do not divide by anything, with guard zones around what
  * is written and NaN in the work memory; and the laws that do not need a reference (adjoints, and
- * that an image does not see its batch). The other kernels: test_kernels_norm.c. What is not
+ * that an image does not see its batch). Large channels, and what is added to a
+ * result: test_kernels_conv.c. The other kernels: test_kernels_norm.c. What is not
  * here: speed (bench/bench_conv.c). */
-#include "check.h"
-#include "arrays.h"
-#include "kernels/kernels.h"
+#include "convolve.h"
 
 /* ---- convolution ---- */
 
@@ -58,84 +57,6 @@ static const ath_conv_shape shapes[] = {
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
-static const char *shape_name(const ath_conv_shape *s) {
-    static char text[120];
-    snprintf(text, sizeof text, "n %d, %dx%d, %d -> %d channels, kernel %d, stride %d, pad (%d,%d)", s->n, s->h, s->w,
-             s->c_in, s->c_out, s->kernel, s->stride, s->pad_before, s->pad_after);
-    return text;
-}
-
-typedef struct sizes {
-    size_t x, y, w, co;
-} sizes;
-
-static sizes sizes_of(const ath_conv_shape *s) {
-    const size_t n = (size_t)s->n, ci = (size_t)s->c_in, co = (size_t)s->c_out;
-    return (sizes){.x = n * (size_t)s->h * (size_t)s->w * ci,
-                   .y = n * (size_t)ath_conv_out(s->h, s) * (size_t)ath_conv_out(s->w, s) * co,
-                   .w = (size_t)s->kernel * (size_t)s->kernel * ci * co,
-                   .co = co};
-}
-
-/* The definition, all three products at once: for each pair of pixels that a tap joins,
- * y += w' x, dx += w dy, dw += x dy'. */
-static void convolve(const ath_conv_shape *s, const float *x, const float *w, const float *bias, const float *dy,
-                     double *y, double *dx, double *dw, double *db) {
-    const sizes z = sizes_of(s);
-    const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), ci = s->c_in, co = s->c_out;
-    memset(dx, 0, z.x * sizeof *dx);
-    memset(dw, 0, z.w * sizeof *dw);
-    memset(db, 0, z.co * sizeof *db);
-    for (size_t i = 0; i < z.y; i++) {
-        y[i] = bias != NULL ? (double)bias[i % z.co] : 0;
-        db[i % z.co] += (double)dy[i];
-    }
-    for (int n = 0; n < s->n; n++)
-        for (int iy = 0; iy < s->h; iy++)
-            for (int ix = 0; ix < s->w; ix++)
-                for (int oy = 0; oy < oh; oy++)
-                    for (int ox = 0; ox < ow; ox++) {
-                        const int ky = iy - oy * s->stride + s->pad_before, kx = ix - ox * s->stride + s->pad_before;
-                        if (ky < 0 || kx < 0 || ky >= s->kernel || kx >= s->kernel) continue;
-                        const size_t xi = (size_t)((n * s->h + iy) * s->w + ix) * (size_t)ci;
-                        const size_t yi = (size_t)((n * oh + oy) * ow + ox) * (size_t)co;
-                        const size_t wi = (size_t)(ky * s->kernel + kx) * (size_t)ci * (size_t)co;
-                        for (int i = 0; i < ci; i++)
-                            for (int o = 0; o < co; o++) {
-                                const size_t at = wi + (size_t)(i * co + o);
-                                y[yi + (size_t)o] += (double)x[xi + (size_t)i] * (double)w[at];
-                                dx[xi + (size_t)i] += (double)dy[yi + (size_t)o] * (double)w[at];
-                                dw[at] += (double)x[xi + (size_t)i] * (double)dy[yi + (size_t)o];
-                            }
-                    }
-}
-
-/* A pass with packing and exact, poisoned work memory. */
-static void run_pass(const ath_kernels *k, const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *w,
-                     const float *bias, bool acc, float *out) {
-    const size_t pack_len = k->conv_pack_floats(s, pass), scratch_len = k->conv_scratch_floats(s, pass);
-    float *packed = poisoned(pack_len), *scratch = poisoned(scratch_len);
-    if (pack_len > 0) k->conv_pack(s, pass, w, packed);
-    check_guards(packed, pack_len, "packed weights");
-    const float *used = pack_len > 0 ? packed : w;
-    if (pass == ATH_CONV_FORWARD)
-        k->conv_forward(s, in, used, (ath_conv_add){.bias = bias}, out, scratch);
-    else
-        k->conv_input_grad(s, in, used, out, acc, scratch);
-    check_guards(scratch, scratch_len, "scratch");
-    release(packed);
-    release(scratch);
-}
-
-static void run_weight_grad(const ath_kernels *k, const ath_conv_shape *s, const float *x, const float *dy, float *dw,
-                            float *db) {
-    const size_t scratch_len = k->conv_scratch_floats(s, ATH_CONV_WEIGHT_GRAD);
-    float *scratch = poisoned(scratch_len);
-    k->conv_weight_grad(s, x, dy, dw, db, false, scratch);
-    check_guards(scratch, scratch_len, "scratch");
-    release(scratch);
-}
-
 /* Sums of up to 2900 products in float: 2^-24 times about the square root of their number is 3e-6;
  * Winograd's transforms multiply by up to 8 * 8 and subtract again, which costs about 10 times that. */
 static double tolerance(const ath_kernels *k, const ath_conv_shape *s) {
@@ -164,14 +85,14 @@ static void every_convolution_is_what_its_definition_says(void **state) {
             for (int t = 0; t < n_tables; t++) {
                 const ath_kernels *k = table[t];
                 for (size_t j = 0; j < z.y; j++) y[j] = NAN;
-                run_pass(k, s, ATH_CONV_FORWARD, x, w, with ? bias : NULL, false, y);
+                run_pass(k, s, ATH_CONV_FORWARD, x, w, (ath_conv_add){.bias = with ? bias : NULL}, false, y);
                 check_guards(y, z.y, "y");
                 for (size_t j = 0; j < z.x; j++) dx[j] = with ? before[j] : NAN;
-                run_pass(k, s, ATH_CONV_INPUT_GRAD, dy, w, NULL, with, dx);
+                run_pass(k, s, ATH_CONV_INPUT_GRAD, dy, w, (ath_conv_add){0}, with, dx);
                 check_guards(dx, z.x, "dx");
                 for (size_t j = 0; j < z.w; j++) dw[j] = NAN;
                 for (size_t j = 0; j < z.co; j++) db[j] = NAN;
-                run_weight_grad(k, s, x, dy, dw, with ? db : NULL);
+                run_weight_grad(k, s, x, dy, dw, with ? db : NULL, false);
                 check_guards(dw, z.w, "dw");
                 check_guards(db, z.co, "db");
                 const double e[3] = {norm_error(y, ey, z.y), norm_error(dx, edx, z.x), norm_error(dw, edw, z.w)};
@@ -194,34 +115,12 @@ static void every_convolution_is_what_its_definition_says(void **state) {
                   worst[1], worst[2]);
 }
 
-/* What an image gives must be the same bits alone, and at any place of any batch. */
 static void an_image_does_not_see_its_batch(void **state) {
     (void)state;
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
     for (int t = 1; t < n_tables; t++)
-        for (int i = 0; i < N_SHAPES; i++)
-            for (int backward = 0; backward < 2; backward++) {
-                const ath_kernels *k = table[t];
-                ath_conv_shape one = shapes[i], five = shapes[i];
-                one.n = 1;
-                five.n = 5;
-                const sizes z = sizes_of(&one);
-                const size_t in_len = backward ? z.y : z.x, out_len = backward ? z.x : z.y;
-                const ath_conv_pass pass = backward ? ATH_CONV_INPUT_GRAD : ATH_CONV_FORWARD;
-                CHECK(k->conv_pack_floats(&one, pass) == k->conv_pack_floats(&five, pass),
-                      "%s: the packed weights depend on n; %s", k->isa, shape_name(&one));
-                float *in = random_floats(5 * in_len), *w = random_floats(z.w), *bias = random_floats(z.co);
-                float *together = random_floats(5 * out_len), *alone = malloc(5 * out_len * sizeof *alone);
-                memcpy(alone, together, 5 * out_len * sizeof *alone);
-                run_pass(k, &five, pass, in, w, bias, i % 2, together);
-                for (size_t b = 0; b < 5; b++)
-                    run_pass(k, &one, pass, in + b * in_len, w, bias, i % 2, alone + b * out_len);
-                CHECK(memcmp(together, alone, 5 * out_len * sizeof *alone) == 0,
-                      "%s %s: five images at once and one by one differ; %s", k->isa,
-                      backward ? "input gradient" : "forward", shape_name(&one));
-                free(in), free(w), free(bias), free(together), free(alone);
-            }
+        for (int i = 0; i < 4 * N_SHAPES; i++) check_batch(table[t], &shapes[i / 4], i & 1, i & 2);
 }
 
 /* <conv(x), dy> = <x, input_grad(dy)> = <w, weight_grad(x, dy)>: the three are one trilinear form. */
@@ -240,9 +139,9 @@ static void the_gradients_are_adjoints_of_the_convolution(void **state) {
             const sizes z = sizes_of(s);
             float *x = random_floats(z.x), *w = random_floats(z.w), *dy = random_floats(z.y);
             float *y = guarded(z.y), *dx = guarded(z.x), *dw = guarded(z.w);
-            run_pass(k, s, ATH_CONV_FORWARD, x, w, NULL, false, y);
-            run_pass(k, s, ATH_CONV_INPUT_GRAD, dy, w, NULL, false, dx);
-            run_weight_grad(k, s, x, dy, dw, NULL);
+            run_pass(k, s, ATH_CONV_FORWARD, x, w, (ath_conv_add){0}, false, y);
+            run_pass(k, s, ATH_CONV_INPUT_GRAD, dy, w, (ath_conv_add){0}, false, dx);
+            run_weight_grad(k, s, x, dy, dw, NULL, false);
             const double a = dot(y, dy, z.y), b = dot(x, dx, z.x), c = dot(w, dw, z.w);
             /* Errors of 1e-5 of y's norm, in a direction that has nothing to do with dy's. */
             const double size = 1e-6 * sqrt(dot(y, y, z.y) * dot(dy, dy, z.y));
@@ -259,8 +158,8 @@ static void the_weight_gradient_is_the_same_bits_every_time(void **state) {
     const ath_conv_shape s = {5, 8, 8, 64, 32, 3, 1, 1, 1};
     const sizes z = sizes_of(&s);
     float *x = random_floats(z.x), *dy = random_floats(z.y), *a = guarded(z.w), *b = guarded(z.w);
-    run_weight_grad(k, &s, x, dy, a, NULL);
-    run_weight_grad(k, &s, x, dy, b, NULL);
+    run_weight_grad(k, &s, x, dy, a, NULL, false);
+    run_weight_grad(k, &s, x, dy, b, NULL, false);
     assert_memory_equal(a, b, z.w * sizeof *a);
     free(x), free(dy);
     release(a), release(b);

@@ -15,7 +15,7 @@ static ath_norm plain(int n, int hw, int c, int groups, const float *x, const fl
 }
 
 static void norm_forward(const ath_kernels *k, const ath_norm *v, float *y, float *stats) {
-    float *work = guarded(ath_norm_work_floats(v->c[0] + v->c[1]));
+    float *work = poisoned_for_doubles(ath_norm_work_floats(v->c[0] + v->c[1]));
     ath_norm_stats(k, v, stats, work);
     ath_norm_apply(k, v, stats, 0, v->n, y, work);
     check_guards(work, ath_norm_work_floats(v->c[0] + v->c[1]), "norm's work memory");
@@ -25,7 +25,7 @@ static void norm_forward(const ath_kernels *k, const ath_norm *v, float *y, floa
 static void norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats, const float *dy, float *dx, bool acc,
                      float *dgamma, float *dbeta) {
     const size_t len = (size_t)v->n * (size_t)v->hw * (size_t)v->c[0];
-    float *work = guarded(ath_norm_work_floats(v->c[0])), *d = malloc(len * sizeof *d);
+    float *work = poisoned_for_doubles(ath_norm_work_floats(v->c[0])), *d = malloc(len * sizeof *d);
     memcpy(d, dy, len * sizeof *d);
     const ath_norm_grads to = {.dx = {dx}, .acc = {acc}, .dgamma = dgamma, .dbeta = dbeta};
     ath_norm_vjp(k, v, stats, d, to, work);

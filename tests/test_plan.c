@@ -1,6 +1,10 @@
 /* Plans of whole networks: planned memory changes nothing, nor does the number of
- * images that run together, and nothing is read that was not written. */
+ * images that run together nor who adds to the gradient first, and nothing is read that was not written. */
+#define _POSIX_C_SOURCE 200809L
 #include "check.h"
+#include <stdatomic.h>
+#include <time.h>
+#include "base/pool.h"
 #include "base/rng.h"
 #include "diffusion/net.h"
 #include "graph/params.h"
@@ -56,42 +60,64 @@ typedef struct result {
     float y[IMAGES * DIM], dx[IMAGES * DIM], *grad;
 } result;
 
-/* Runs images first .. first + n - 1 of a fixed set of IMAGES, in a plan compiled for `room` images. */
-static void run(const subject *s, int room, int first, int n, unsigned want, result *out) {
-    ath_err err = {0};
+/* A plan that has run images first .. first + n - 1 of a fixed set of IMAGES forward. */
+typedef struct micro_batch {
     ath_plan *plan;
-    CHECK_OK(ath_plan_compile(&plan, s->g, room, want, &err));
-    ath_plan_poison(plan);
-    float *packed = malloc((ath_plan_packed_floats(plan) + 1) * sizeof *packed);
-    ath_plan_pack(plan, s->params, packed, 0, 2);
-    ath_plan_pack(plan, s->params, packed, 1, 2);
+    float *packed;
+    ath_run how;
+} micro_batch;
+
+static micro_batch begin(const subject *s, int room, int first, int n, unsigned want) {
+    ath_err err = {0};
+    micro_batch m;
+    CHECK_OK(ath_plan_compile(&m.plan, s->g, room, want, &err));
+    ath_plan_poison(m.plan);
+    m.packed = malloc((ath_plan_packed_floats(m.plan) + 1) * sizeof *m.packed);
+    ath_plan_pack(m.plan, s->params, m.packed, 0, 2);
+    ath_plan_pack(m.plan, s->params, m.packed, 1, 2);
     for (int i = 0; i < n; i++) {
-        ath_rng_normal((ath_rng){6}, ATH_S_TEST, (uint64_t)(first + i), ath_plan_value(plan, s->x) + i * DIM, DIM);
-        ath_plan_value(plan, s->t)[i] = 100.0f * (float)(first + i);
-        ath_plan_value(plan, s->label)[i] = (float)((first + i) % CLASSES);
+        ath_rng_normal((ath_rng){6}, ATH_S_TEST, (uint64_t)(first + i), ath_plan_value(m.plan, s->x) + i * DIM, DIM);
+        ath_plan_value(m.plan, s->t)[i] = 100.0f * (float)(first + i);
+        ath_plan_value(m.plan, s->label)[i] = (float)((first + i) % CLASSES);
         const int skips = ath_shape_of(s->g, s->skip).c;
-        for (int k = 0; k < skips; k++) ath_plan_value(plan, s->skip)[i * skips + k] = 1;
+        for (int k = 0; k < skips; k++) ath_plan_value(m.plan, s->skip)[i * skips + k] = 1;
     }
-    const ath_run how = {.n = n,
-                         .params = s->params,
-                         .packed = packed,
-                         .training = (want & ATH_GRAD_PARAMS) != 0,
-                         .rng = {9},
-                         .first_image = (uint64_t)first};
-    ath_plan_forward(plan, &how);
-    memcpy(out->y + first * DIM, ath_plan_value(plan, s->out), (size_t)(n * DIM) * sizeof(float));
+    m.how = (ath_run){.n = n,
+                      .params = s->params,
+                      .packed = m.packed,
+                      .training = (want & ATH_GRAD_PARAMS) != 0,
+                      .rng = {9},
+                      .first_image = (uint64_t)first};
+    ath_plan_forward(m.plan, &m.how);
+    if (want & ATH_GRAD_PARAMS)
+        ath_rng_normal((ath_rng){8}, ATH_S_TEST, (uint64_t)first, ath_plan_grad(m.plan, s->out), (size_t)(n * DIM));
+    return m;
+}
+
+static void end(micro_batch *m) {
+    free(m->packed);
+    ath_plan_destroy(m->plan);
+}
+
+static ath_grad_sum *sum_into(const subject *s, float **total) {
+    ath_err err = {0};
+    ath_grad_sum *sum;
+    CHECK_OK(ath_grad_sum_create(&sum, s->g, &err));
+    *total = calloc(ath_param_total(s->g) + 1, sizeof **total);
+    ath_grad_sum_begin(sum, *total);
+    return sum;
+}
+
+static void run(const subject *s, int room, int first, int n, unsigned want, result *out) {
+    micro_batch m = begin(s, room, first, n, want);
+    memcpy(out->y + first * DIM, ath_plan_value(m.plan, s->out), (size_t)(n * DIM) * sizeof(float));
     if (want & ATH_GRAD_PARAMS) {
-        ath_grad_sum *sum;
-        CHECK_OK(ath_grad_sum_create(&sum, s->g, &err));
-        out->grad = calloc(ath_param_total(s->g) + 1, sizeof *out->grad);
-        ath_grad_sum_begin(sum, out->grad);
-        ath_rng_normal((ath_rng){8}, ATH_S_TEST, 0, ath_plan_grad(plan, s->out), (size_t)(n * DIM));
-        ath_plan_vjp(plan, &how, sum, 0);
-        if (want & ATH_GRAD_INPUTS) memcpy(out->dx, ath_plan_grad(plan, s->x), (size_t)(n * DIM) * sizeof(float));
+        ath_grad_sum *sum = sum_into(s, &out->grad);
+        ath_plan_vjp(m.plan, &m.how, sum, 0);
+        if (want & ATH_GRAD_INPUTS) memcpy(out->dx, ath_plan_grad(m.plan, s->x), (size_t)(n * DIM) * sizeof(float));
         ath_grad_sum_destroy(sum);
     }
-    free(packed);
-    ath_plan_destroy(plan);
+    end(&m);
 }
 
 static void check_same(const char *net, const char *what, const float *a, const float *b, size_t n) {
@@ -138,6 +164,35 @@ static void planned_memory_gives_the_bytes_of_unshared_memory(void **state) {
         check_same(name[i], "output of a forward plan", forward.y, unshared.y, IMAGES * DIM);
         destroy(&list[i]);
     }
+}
+
+/* With the inputs' gradients, for which concatenations stay, and without. */
+static void networks_put_together_give_what_their_operations_give(void **state) {
+    (void)state;
+    subject list[16];
+    const char *name[16];
+    const int n = subjects(list, name);
+    double worst = 0;
+    for (int i = 0; i < n; i++) {
+        static result apart, fused[2];
+        const size_t total = ath_param_total(list[i].g);
+        run(&list[i], IMAGES, 0, IMAGES, ATH_GRAD_PARAMS | ATH_GRAD_INPUTS | ATH_UNFUSED, &apart);
+        for (unsigned k = 0; k < 2; k++) {
+            run(&list[i], IMAGES, 0, IMAGES, ATH_GRAD_PARAMS | (k ? ATH_GRAD_INPUTS : 0), &fused[k]);
+            const double e[3] = {relative_error(fused[k].y, apart.y, IMAGES * DIM),
+                                 relative_error(fused[k].grad, apart.grad, total),
+                                 k ? relative_error(fused[k].dx, apart.dx, IMAGES * DIM) : 0};
+            static const char *const what[3] = {"output", "gradient", "x's gradient"};
+            for (int j = 0; j < 3; j++) {
+                CHECK(e[j] <= 1e-5, "%s: %s differs by %.2e of its norm", name[i], what[j], e[j]);
+                worst = fmax(worst, e[j]);
+            }
+            free(fused[k].grad);
+        }
+        free(apart.grad);
+        destroy(&list[i]);
+    }
+    print_message("    largest difference %.1e of the norm\n", worst);
 }
 
 static void an_image_gives_the_same_bytes_in_any_micro_batch(void **state) {
@@ -199,12 +254,98 @@ static void skip_scales_of_one_change_nothing_and_others_do(void **state) {
     destroy(&s);
 }
 
+/* ---- the gradient's sum ---- */
+
+/* What micro-batches of two images give by themselves, summed in order: what every way of summing must give. */
+static float *sum_of_parts(const subject *s) {
+    const size_t total = ath_param_total(s->g);
+    float *sum = NULL;
+    for (int first = 0; first < IMAGES; first += 2) {
+        static result part;
+        run(s, 2, first, 2, ATH_GRAD_PARAMS, &part);
+        for (size_t i = 0; sum && i < total; i++) sum[i] += part.grad[i];
+        if (sum)
+            free(part.grad);
+        else
+            sum = part.grad;
+    }
+    return sum;
+}
+
+static void micro_batches_in_one_thread_add_up_to_the_bits_of_their_sum(void **state) {
+    (void)state;
+    subject list[16];
+    const char *name[16];
+    const int n = subjects(list, name);
+    for (int i = 0; i < n; i++) {
+        float *grad, *expected = sum_of_parts(&list[i]);
+        ath_grad_sum *sum = sum_into(&list[i], &grad);
+        for (int k = 0; 2 * k < IMAGES; k++) { /* always its turn: into the sum itself */
+            micro_batch m = begin(&list[i], 2, 2 * k, 2, ATH_GRAD_PARAMS);
+            ath_plan_vjp(m.plan, &m.how, sum, k);
+            end(&m);
+        }
+        check_same(name[i], "gradient", grad, expected, ath_param_total(list[i].g));
+        ath_grad_sum_destroy(sum);
+        free(grad), free(expected);
+        destroy(&list[i]);
+    }
+}
+
+/* Two micro-batches at once, one of which begins when the other has long begun. */
+typedef struct race {
+    micro_batch m[2];
+    ath_grad_sum *sum;
+    int late;
+    atomic_bool begun;
+} race;
+
+static void take_part(void *self, int worker) {
+    race *r = self;
+    if (worker == r->late) {
+        while (!atomic_load(&r->begun)) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    } else
+        atomic_store(&r->begun, true);
+    ath_plan_vjp(r->m[worker].plan, &r->m[worker].how, r->sum, worker);
+}
+
+/* When the first is late the second waits for its turn, with gradients in memory of its own; else it finds its turn come. */
+static void whoever_is_late_the_sum_has_the_same_bits(void **state) {
+    (void)state;
+    ath_err err = {0};
+    ath_pool *pool;
+    CHECK_OK(ath_pool_create(&pool, 2, &err));
+    subject list[16];
+    const char *name[16];
+    const int n = subjects(list, name);
+    for (int i = 0; i < n; i++) {
+        float *grad, *expected = sum_of_parts(&list[i]);
+        for (int late = 0; late < 2; late++) {
+            race r = {.sum = sum_into(&list[i], &grad), .late = late};
+            for (int k = 0; k < 2; k++) r.m[k] = begin(&list[i], 2, 2 * k, 2, ATH_GRAD_PARAMS);
+            ath_pool_run(pool, take_part, &r);
+            check_same(name[i], late ? "gradient, second late," : "gradient, first late,", grad, expected,
+                       ath_param_total(list[i].g));
+            for (int k = 0; k < 2; k++) end(&r.m[k]);
+            ath_grad_sum_destroy(r.sum);
+            free(grad);
+        }
+        free(expected);
+        destroy(&list[i]);
+    }
+    ath_pool_destroy(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(planned_memory_gives_the_bytes_of_unshared_memory),
+        cmocka_unit_test(networks_put_together_give_what_their_operations_give),
         cmocka_unit_test(an_image_gives_the_same_bytes_in_any_micro_batch),
         cmocka_unit_test(sharing_saves_memory_and_forward_plans_need_less),
         cmocka_unit_test(skip_scales_of_one_change_nothing_and_others_do),
+        cmocka_unit_test(micro_batches_in_one_thread_add_up_to_the_bits_of_their_sum),
+        cmocka_unit_test(whoever_is_late_the_sum_has_the_same_bits),
     };
     return cmocka_run_group_tests_name("plans", tests, NULL, NULL);
 }

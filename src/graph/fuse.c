@@ -51,10 +51,13 @@ static void look_before(fusion *f, int i) {
         norm = maker(f, shift, 0);
     }
     if (!is(f, norm, "group_norm") || !read_once(f, norm)) return;
+    /* One pixel that is scaled by itself: the vjp gives the scale its gradient first, and is told to give it last. */
+    const int source = maker(f, norm, 0);
+    if (shift >= 0 && (maker(f, shift, 1) == source || maker(f, shift, 2) == source)) return;
     conv->silu = silu;
     conv->scale_shift = shift;
     conv->norm = norm;
-    conv->source = maker(f, norm, 0);
+    conv->source = source;
     f->node[silu].gone = f->node[norm].gone = true;
     if (shift >= 0) f->node[shift].gone = true;
 }
@@ -90,6 +93,8 @@ static bool takes_parts(const fusion *f, int i) {
 static void find_concats(fusion *f) {
     for (int i = 0; i < f->n; i++) {
         if (!is(f, i, "concat")) continue;
+        const int scales = maker(f, i, 2);
+        if (scales >= 0 && node_at(f, scales)->op->forward) continue; /* not an input: they may have parameters */
         int taken = 0;
         for (int j = i + 1; j < f->n; j++)
             taken += node_at(f, j)->op->is_conv && f->node[j].source == i && takes_parts(f, j);

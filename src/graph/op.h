@@ -118,8 +118,9 @@ int32_t ath_param_add(ath_graph *g, const char *name, const char *part, ath_para
                       const int64_t *dim, double init_scale);
 bool ath_graph_ok(const ath_graph *g);
 
-/* Channels of a convolution's inputs and what else it reads once fuse.c has seen it; a plain one has only x. */
-enum { CONV_X, CONV_X2, CONV_X2_SCALES, CONV_VECTOR, CONV_RESIDUAL, CONV_SCALE, CONV_SHIFT };
+/* Channels of a convolution's inputs and what else it reads once fuse.c has seen it; a plain one has only x. In the order
+ * in which the vjp gives gradients to them: two may be one tensor. */
+enum { CONV_X, CONV_X2, CONV_X2_SCALES, CONV_SCALE, CONV_SHIFT, CONV_VECTOR, CONV_RESIDUAL };
 enum { CONV_WEIGHT, CONV_BIAS, CONV_GAMMA, CONV_BETA };
 
 /* ---- for plans ---- */

@@ -171,7 +171,7 @@ static void find_packed(ath_plan *p) {
             np->packed_forward = p->packed_floats;
             p->packed_floats += (forward + 15) / 16 * 16;
         }
-        bool wants_dx = false;
+        bool wants_dx = np->has_vjp && node->param[CONV_GAMMA] >= 0; /* the norm before it does, whatever its input */
         for (int j = 0; np->has_vjp && j < ATH_MAX_IN; j++)
             if (node->x[j]) wants_dx |= p->node[node->x[j] - 1].needs_grad;
         const size_t vjp = wants_dx ? node->op->pack_floats(p->fused, node, p->k, true) : 0;
