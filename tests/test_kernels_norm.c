@@ -28,7 +28,7 @@ static void norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats
     float *work = poisoned_for_doubles(ath_norm_work_floats(v->c[0])), *d = malloc(len * sizeof *d);
     memcpy(d, dy, len * sizeof *d);
     const ath_norm_grads to = {.dx = {dx}, .acc = {acc}, .dgamma = dgamma, .dbeta = dbeta};
-    ath_norm_vjp(k, v, stats, d, to, work);
+    ath_norm_vjp(k, v, stats, 0, v->n, d, to, work);
     assert_memory_equal(d, dy, len * sizeof *d); /* only an activation changes it */
     release(work);
     free(d);

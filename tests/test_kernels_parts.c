@@ -187,7 +187,7 @@ static void run_vjp(const ath_kernels *k, const sample *s, const float *stats, f
                                   .dshift = to[SHIFT],
                                   .acc_scale = acc,
                                   .acc_shift = acc};
-    ath_norm_vjp(k, &v, stats, d, grads, work);
+    ath_norm_vjp(k, &v, stats, 0, v.n, d, grads, work);
     check_guards(d, out_len(s), "dy");
     for (size_t i = 0; !s->silu && i < out_len(s); i++) assert_true(d[i] == (float)s->dy[i]);
     free_work(s, work);

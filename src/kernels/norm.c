@@ -132,12 +132,12 @@ static void image_dx(const ath_kernels *k, const ath_norm *v, int image, const f
                            to.acc[j]);
 }
 
-void ath_norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats, float *d, ath_norm_grads to,
-                  float *work) {
+void ath_norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats, int first, int count, float *d,
+                  ath_norm_grads to, float *work) {
     const int channels = channels_of(v);
     const sheet s = sheet_of(work, channels);
-    for (int c = 0; c < channels; c++) s.dgamma[c] = s.dbeta[c] = 0;
-    for (int i = 0; i < v->n; i++, d += (size_t)v->hw * (size_t)channels) {
+    for (int c = 0; first == 0 && c < channels; c++) s.dgamma[c] = s.dbeta[c] = 0;
+    for (int i = first; i < first + count; i++, d += (size_t)v->hw * (size_t)channels) {
         const float *of_image = stats + 2 * (size_t)i * (size_t)v->groups;
         coefficients(v, i, stats, s);
         for (int j = 0, at = 0; j < 2; at += v->c[j++])
@@ -147,7 +147,7 @@ void ath_norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats, f
         image_params(v, i, of_image, to, s);
         if (to.dx[0] || to.dx[1]) image_dx(k, v, i, of_image, d, to, s);
     }
-    for (int c = 0; c < channels; c++) {
+    for (int c = 0; first + count == v->n && c < channels; c++) {
         if (to.dgamma) to.dgamma[c] = (to.acc_params ? to.dgamma[c] : 0) + (float)s.dgamma[c];
         if (to.dbeta) to.dbeta[c] = (to.acc_params ? to.dbeta[c] : 0) + (float)s.dbeta[c];
     }

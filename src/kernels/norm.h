@@ -40,8 +40,9 @@ typedef struct ath_norm_grads {
     bool acc_scale, acc_shift;
 } ath_norm_grads;
 
-/* From d = dL/dy (n,hw,c), which is changed where there is a silu. */
-void ath_norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats, float *d, ath_norm_grads to,
-                  float *work);
+/* From d = dL/dy (count,hw,c) of images first .. first+count-1, which is changed where there is a silu. All images must come in
+ * order, with one `work` that is left alone between: it sums what the parameters get, which is written with the last. */
+void ath_norm_vjp(const ath_kernels *k, const ath_norm *v, const float *stats, int first, int count, float *d,
+                  ath_norm_grads to, float *work);
 
 #endif

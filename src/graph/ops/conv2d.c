@@ -94,11 +94,14 @@ static const float *part_of(const ath_call *c, int j, float *work) {
  * Forward: a table of biases; the activated input of some images, or the scaled second part; the norm's and the
  * convolution's own. The vjp: the same for all images. */
 
-enum { AT_ONCE = 192 * 1024 }; /* floats of activated input: in L2, or on the way to it */
-
-static int images_at_once(ath_shape x, int channels, int n) {
-    const size_t fit = AT_ONCE / ((size_t)x.h * (size_t)x.w * (size_t)channels);
-    return fit < 1 ? 1 : fit < (size_t)n ? (int)fit : n;
+#include <stdlib.h>
+static int at_once_(void){static int v;if(!v){const char*e=getenv("AO");v=e?atoi(e):1024;}return v;}
+#define AT_ONCE at_once_()
+/* Images whose activated input is made at once: few, so that it stays in L2, but positions enough for Winograd's weights
+ * to be made for (kernels/x86/winograd.h). */
+static int images_at_once(ath_shape x, int n) {
+    const int enough = AT_ONCE / (x.h * x.w);
+    return enough < 1 ? 1 : enough < n ? enough : n;
 }
 
 /* Where each begins. */
@@ -110,7 +113,7 @@ static work work_of(const ath_node *node, ath_shape x, const layout *l, int n, b
     const size_t image = (size_t)x.h * (size_t)x.w, bias = node->x[CONV_VECTOR] ? (size_t)n * (size_t)node->y.c : 0;
     size_t input = 0;
     if (node->at.conv.groups)
-        input = (size_t)(in_vjp ? n : images_at_once(x, l->channels, n)) * image * (size_t)l->channels;
+        input = (size_t)(in_vjp ? n : images_at_once(x, n)) * image * (size_t)l->channels;
     else if (l->parts == 2 && node->x[CONV_X2_SCALES])
         input = (size_t)n * image * (size_t)l->c[1];
     work w = {.input = in_vjp ? 0 : round16(bias)};
@@ -158,7 +161,7 @@ static ath_conv_add added(const ath_call *c, const float *table, int first) {
 
 static void normed_forward(const ath_call *c, const layout *l, const work *w) {
     const ath_norm norm = norm_of(c);
-    const int at_once = images_at_once(c->xs[CONV_X], l->channels, c->n);
+    const int at_once = images_at_once(c->xs[CONV_X], c->n);
     ath_norm_stats(c->k, &norm, c->aux, c->scratch + w->norm);
     for (int first = 0; first < c->n; first += at_once) {
         ath_conv_shape s = l->s[0];
@@ -198,8 +201,6 @@ static void normed_vjp(const ath_call *c, const layout *l, const work *w) {
     ath_norm_apply(c->k, &norm, c->aux, 0, c->n, c->scratch + w->input, c->scratch + w->norm);
     weight_grad(c, l, w, 0, c->scratch + w->input);
     if (!c->dp[CONV_GAMMA] && !c->dx[CONV_X] && !c->dx[CONV_X2] && !c->dx[CONV_SCALE] && !c->dx[CONV_SHIFT]) return;
-    c->k->conv_input_grad(&l->s[0], c->dy, weights_for(c, l, ATH_CONV_INPUT_GRAD, 0), c->scratch + w->input, false,
-                          c->scratch + w->conv);
     const ath_norm_grads to = {.dx = {c->dx[CONV_X], c->dx[CONV_X2]},
                                .acc = {c->acc[CONV_X], c->acc[CONV_X2]},
                                .dgamma = c->dp[CONV_GAMMA],
@@ -209,7 +210,15 @@ static void normed_vjp(const ath_call *c, const layout *l, const work *w) {
                                .dshift = c->dx[CONV_SHIFT],
                                .acc_scale = c->acc[CONV_SCALE],
                                .acc_shift = c->acc[CONV_SHIFT]};
-    ath_norm_vjp(c->k, &norm, c->aux, c->scratch + w->input, to, c->scratch + w->norm);
+    const int at_once = images_at_once(c->xs[CONV_X], c->n);
+    for (int first = 0; first < c->n; first += at_once) {
+        ath_conv_shape s = l->s[0];
+        s.n = c->n - first < at_once ? c->n - first : at_once;
+        c->k->conv_input_grad(&s, c->dy + (size_t)first * ath_shape_len(c->ys),
+                              weights_for(c, l, ATH_CONV_INPUT_GRAD, 0), c->scratch + w->input, false,
+                              c->scratch + w->conv);
+        ath_norm_vjp(c->k, &norm, c->aux, first, s.n, c->scratch + w->input, to, c->scratch + w->norm);
+    }
 }
 
 static void part_vjp(const ath_call *c, const layout *l, const work *w, int j) {

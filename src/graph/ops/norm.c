@@ -33,7 +33,7 @@ static void vjp(const ath_call *c) {
     const ath_norm v = norm_of(c);
     const ath_norm_grads to = {
         .dx = {c->dx[0]}, .acc = {c->acc[0]}, .dgamma = c->dp[0], .dbeta = c->dp[1], .acc_params = c->add_params};
-    ath_norm_vjp(c->k, &v, c->aux, (float *)c->dy, to, c->scratch); /* only a silu changes dy */
+    ath_norm_vjp(c->k, &v, c->aux, 0, v.n, (float *)c->dy, to, c->scratch); /* only a silu changes dy */
 }
 
 static size_t aux_floats(const ath_node *node, int n) {
