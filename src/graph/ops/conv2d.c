@@ -94,9 +94,8 @@ static const float *part_of(const ath_call *c, int j, float *work) {
  * Forward: a table of biases; the activated input of some images, or the scaled second part; the norm's and the
  * convolution's own. The vjp: the same for all images. */
 
-#include <stdlib.h>
-static int at_once_(void){static int v;if(!v){const char*e=getenv("AO");v=e?atoi(e):1024;}return v;}
-#define AT_ONCE at_once_()
+enum { AT_ONCE = 1024 }; /* positions */
+
 /* Images whose activated input is made at once: few, so that it stays in L2, but positions enough for Winograd's weights
  * to be made for (kernels/x86/winograd.h). */
 static int images_at_once(ath_shape x, int n) {

@@ -23,26 +23,53 @@
 enum { AHEAD = 8 };                                       /* steps of k or t */
 static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
+/* How many rows of a tile take their factor in the FMA itself, broadcast from memory: one instruction less a row than a
+ * broadcast for two FMAs, but one load more. It is worth a twentieth where the core is shared with another thread, nothing
+ * where it is not; more of them lose to the loads. */
+#if ATH_W == 16
+enum { EMBEDDED = 4 };
+INLINE vec multiply_add(vec sum, const float *x, vec b) {
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*x));
+    return sum;
+}
+#else
+enum { EMBEDDED = 0 };
+INLINE vec multiply_add(vec sum, const float *x, vec b) { return sum + splat(*x) * b; }
+#endif
+
+/* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
+#define FORGET(p) __asm__("" : "+r"(p))
+
+/* A is reached from its middle row, whose distance to all the others fits into a byte. */
 INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c, bool add, const float *next) {
+    enum { MIDDLE = MR / 2 };
     vec sum0[MR], sum1[MR];
-    const ptrdiff_t to_next = next - a;
+    const ptrdiff_t to_next = next - a - MIDDLE * W;
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
         sum0[i] = add ? load(c + i * PANEL) : (vec){0};
         sum1[i] = add ? load(c + i * PANEL + W) : (vec){0};
     }
     for (const float *end = a + (ptrdiff_t)k * mr; a < end; a += mr * W) {
-#pragma GCC unroll 2
-        for (int l = 0; l < W; l++, b += PANEL) {
+        const float *middle = a + MIDDLE * W, *n = middle + to_next;
+#pragma GCC unroll 1
+        for (int l = 0; l < W; l++, b += PANEL, middle++, n += W) {
+            FORGET(middle);
             const vec b0 = load(b), b1 = load(b + W);
-            __builtin_prefetch(a + to_next + l * W);
+            __builtin_prefetch(n);
             __builtin_prefetch(b + AHEAD * PANEL);
-            if (two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
+            __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
             for (int i = 0; i < mr; i++) {
-                const vec x = splat(a[i * W + l]);
-                sum0[i] += x * b0;
-                sum1[i] += x * b1;
+                const float *x = middle + (i - MIDDLE) * W;
+                if (i < EMBEDDED) {
+                    sum0[i] = multiply_add(sum0[i], x, b0);
+                    sum1[i] = multiply_add(sum1[i], x, b1);
+                } else {
+                    const vec xx = splat(*x);
+                    sum0[i] += xx * b0;
+                    sum1[i] += xx * b1;
+                }
             }
         }
     }
@@ -130,9 +157,6 @@ INLINE void in_place_steps(int mr, bool wide, int steps, const float *a0, const 
         }
     }
 }
-
-/* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
-#define FORGET(p) __asm__("" : "+r"(p))
 
 /* Rows of C = (C +) sums + bias: n0 columns of the first vectors and n1 of the second. */
 INLINE void write_rows(int mr, int n0, int n1, bool acc, const in_place *q, const vec *sum0, const vec *sum1) {

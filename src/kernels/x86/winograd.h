@@ -1,43 +1,3 @@
-#include <stdlib.h>
-static int tune(const char *n, int d) {
-    const char *e = getenv(n);
-    return e ? atoi(e) : d;
-}
-static int keep_below(void) {
-    static int v;
-    if (!v) v = tune("KB", 128 * 128);
-    return v;
-}
-static int kept_block(void) {
-    static int v;
-    if (!v) v = tune("WB", 14);
-    return v;
-}
-static int made_block(void) {
-    static int v;
-    if (!v) v = tune("WM", 64);
-    return v;
-}
-static int dws_block(void) {
-    static int v;
-    if (!v) v = tune("DS", 32);
-    return v;
-}
-static int dw_block(void) {
-    static int v;
-    if (!v) v = tune("DB", 64);
-    return v;
-}
-static int dw_small(void) {
-    static int v;
-    if (!v) v = tune("DK", 64 * 64);
-    return v;
-}
-static int made_depth(void) {
-    static int v;
-    if (!v) v = tune("WD", 64);
-    return v;
-}
 /* The three passes of Winograd's convolution: see winograd_tiles.h for what it is. Part of template.h. */
 
 /* ---- transformed weights ---- */
@@ -119,7 +79,10 @@ static void weight_panel(const filter *g, int j0, int k0, int depth, float *u, s
 /* Transformed weights are four times the weights. Small ones are made once per change and kept, for all the workers and
  * micro-batches of a step; large ones would be read from memory more slowly than they are made again from the weights,
  * a part that stays in L2 at a time. */
-static bool keeps_weights(const ath_conv_shape *s) { return s->c_in * s->c_out < keep_below(); }
+static bool keeps_weights(const ath_conv_shape *s) {
+    const int channels = s->c_in * s->c_out;
+    return channels <= 128 * 128 || (channels <= 256 * 256 && s->h * s->w >= 64 * STEP * STEP);
+}
 
 /* Floats from a point to the next in a panel; a cache line more than needed, or the 36 points of a weight would all fall
  * on the same cache set. */
@@ -153,8 +116,8 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     winograd d = {.t = tiling_of(s), .from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
     /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
      * products of a panel leave room for, since the weights are made again for each block. */
-    d.block = even_blocks(d.t.total, d.keeps ? kept_block() : made_block());
-    d.depth = d.keeps ? d.from : at_most(d.from, made_depth());
+    d.block = even_blocks(d.t.total, d.keeps ? 14 : 64);
+    d.depth = d.keeps ? d.from : at_most(d.from, 64);
     d.u_point = u_point(d.depth);
     /* An odd number of cache lines, so that the points do not fall on the same sets. */
     d.v_point = (sz(d.block) * sz(d.from) / 16 | 1) * 16;
@@ -246,7 +209,7 @@ enum { DW_SQUARE = 64 };
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
     d.n = at_most(d.n_all, DW_SQUARE);
-    d.block = even_blocks(d.t.total, s->c_in * d.n_all <= dw_small() ? dws_block() : dw_block());
+    d.block = even_blocks(d.t.total, s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64);
     d.keeps = d.t.total > d.block;
     d.lda = sz(d.m) + 16;
     d.ldb = sz(d.n) + 16;
