@@ -99,24 +99,30 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
         sum0[i] = add ? load(c + sz(i) * ldc) : (vec){0};
         sum1[i] = add ? load(c + sz(i) * ldc + W) : (vec){0};
     }
-    /* No further than the next tile: where no memory is, each attempt walks the page tables again. */
-    const float *next = c + sz(mr) * ldc, *last = next + sz(mr - 1) * ldc;
+    /* The next tile of C, and no further: where no memory is, each attempt walks the page tables again. */
+    for (int i = mr; i < 2 * mr; i++) {
+        __builtin_prefetch(c + sz(i) * ldc);
+        if (two_lines) __builtin_prefetch(c + sz(i) * ldc + W);
+    }
     for (int image = 0; image < at->images; image++) {
         const float *line = a + sz(image) * at->image;
         for (int l = 0; l < at->lines; l++, line += at->line) {
             const float *p = line;
-            for (int t = 0; t < at->len; t++, p += lda, b += ldb, next = next < last ? next + ldc : last) {
+            for (int t = 0; t < at->len; t++, p += lda, b += ldb) {
                 const vec b0 = load(b), b1 = load(b + W);
                 __builtin_prefetch(p + ahead_a);
                 __builtin_prefetch(b + ahead_b);
                 if (two_lines) __builtin_prefetch(b + ahead_b + W);
-                __builtin_prefetch(next);
-                if (two_lines) __builtin_prefetch(next + W);
 #pragma GCC unroll 16
                 for (int i = 0; i < mr; i++) {
-                    const vec x = splat(p[i]);
-                    sum0[i] += x * b0;
-                    sum1[i] += x * b1;
+                    if (i < EMBEDDED) {
+                        sum0[i] = multiply_add(sum0[i], p + i, b0);
+                        sum1[i] = multiply_add(sum1[i], p + i, b1);
+                    } else {
+                        const vec x = splat(p[i]);
+                        sum0[i] += x * b0;
+                        sum1[i] += x * b1;
+                    }
                 }
             }
         }

@@ -197,11 +197,11 @@ static bool winograd_takes_dw(const ath_conv_shape *s) {
  * being contiguous: [channel block][point][tile][channels]. */
 typedef struct winograd_dw {
     tiling t;
-    int block;       /* tiles at once */
-    int m, n;        /* channels of a block: of x, of dy */
-    int n_all;       /* channels of dy, padded to a panel */
-    bool keeps;      /* more than one block of tiles: the sums of all channels are kept */
-    size_t lda, ldb; /* floats of a tile in a channel block, off powers of two */
+    int block;               /* tiles at once */
+    int m, n;                /* channels of a block: of x, of dy */
+    int n_all;               /* channels of dy, padded to a panel */
+    bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
+    size_t a_point, b_point; /* floats from a point to the next in a channel block */
 } winograd_dw;
 
 enum { DW_SQUARE = 64 };
@@ -211,15 +211,14 @@ static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     d.n = at_most(d.n_all, DW_SQUARE);
     d.block = even_blocks(d.t.total, s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64);
     d.keeps = d.t.total > d.block;
-    d.lda = sz(d.m) + 16;
-    d.ldb = sz(d.n) + 16;
+    /* A cache line more than needed, or the 36 points of a tile would all fall on the same cache set. */
+    d.a_point = sz(d.block) * sz(d.m) + 16;
+    d.b_point = sz(d.block) * sz(d.n) + 16;
     return d;
 }
 
-INLINE size_t a_floats(const winograd_dw *d, int c_in) {
-    return sz((c_in + d->m - 1) / d->m * POINTS * d->block) * d->lda;
-}
-INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS * d->block) * d->ldb; }
+INLINE size_t a_floats(const winograd_dw *d, int c_in) { return sz((c_in + d->m - 1) / d->m * POINTS) * d->a_point; }
+INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS) * d->b_point; }
 
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
     const winograd_dw d = winograd_dw_plan(s);
@@ -257,15 +256,14 @@ static void finish_weights(const float *sum, int m, int n, int valid, float *dw,
 /* The transforms of tiles first..first+count-1, of x to a and of dy to b. */
 static void transform_both(const winograd_dw *d, const ath_conv_shape *s, const float *x, const float *dy, int first,
                            int count, const float *zeros, float *a, float *b) {
-    const size_t a_point = sz(d->block) * d->lda, b_point = sz(d->block) * d->ldb;
     for (int r = 0; r < count; r++) {
         const place p = place_of(&d->t, first + r);
         for (int i = 0; i < s->c_in; i += d->m)
             input_tile(&d->t, p, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
-                       a + sz(i / d->m) * POINTS * a_point + sz(r) * d->lda, a_point, W);
+                       a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
         for (int j = 0; j < s->c_out; j += d->n)
             grad_tile(&d->t, p, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
-                      b + sz(j / d->n) * POINTS * b_point + sz(r) * d->ldb, b_point);
+                      b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
     }
 }
 
@@ -273,7 +271,6 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                                  float *scratch) {
     const winograd_dw d = winograd_dw_plan(s);
     const int ci = s->c_in, co = s->c_out;
-    const size_t a_point = sz(d.block) * d.lda, b_point = sz(d.block) * d.ldb;
     float *a = scratch, *b = a + a_floats(&d, ci), *zeros = b + b_floats(&d), *sums = zeros + at_least(ci, co);
     memset(zeros, 0, sz(at_least(ci, co)) * sizeof *zeros);
     if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
@@ -284,9 +281,9 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
         for (int i = 0; i < ci; i += d.m)
             for (int j = 0; j < d.n_all; j += d.n) {
                 const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
-                const float *ai = a + sz(i / d.m) * POINTS * a_point, *bj = b + sz(j / d.n) * POINTS * b_point;
+                const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
                 for (int e = 0; e < POINTS; e++)
-                    outer_matrix(m, n, count, ai + sz(e) * a_point, d.lda, bj + sz(e) * b_point, d.ldb,
+                    outer_matrix(m, n, count, ai + sz(e) * d.a_point, sz(d.m), bj + sz(e) * d.b_point, sz(d.n),
                                  sum + sz(e) * sz(m) * sz(n), first > 0);
                 if (first + count == d.t.total)
                     finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co, acc);
