@@ -127,7 +127,7 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
 
 static size_t winograd_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     const winograd d = winograd_plan(s, pass);
-    return POINTS * (d.v_point + d.m_point + (d.keeps ? 0 : d.u_point)) + sz(d.from);
+    return POINTS * (d.v_point + d.m_point + (d.keeps ? 0 : d.u_point)) + sz(SIDE * d.from);
 }
 
 /* V of tiles first.. first+count-1: [point][group of rows][from/W][row][W]. */
@@ -165,7 +165,7 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
     const filter raw = filter_of(s, pass, packed);
     float *v = scratch, *m = v + POINTS * d.v_point, *u = m + POINTS * d.m_point;
     float *zeros = u + (d.keeps ? 0 : POINTS * d.u_point);
-    memset(zeros, 0, sz(d.from) * sizeof *zeros);
+    memset(zeros, 0, sz(SIDE * d.from) * sizeof *zeros);
     for (int first = 0; first < d.t.total; first += d.block) {
         const int count = at_most(d.t.total - first, d.block);
         transform_input(&d, in, first, count, zeros, v);
@@ -223,7 +223,7 @@ INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) /
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
     const winograd_dw d = winograd_dw_plan(s);
     const size_t sums = d.keeps ? sz(s->c_in) * sz(d.n_all) : sz(d.m) * sz(d.n);
-    return a_floats(&d, s->c_in) + b_floats(&d) + POINTS * sums + sz(at_least(s->c_in, s->c_out));
+    return a_floats(&d, s->c_in) + b_floats(&d) + POINTS * sums + sz(SIDE * at_least(s->c_in, s->c_out));
 }
 
 /* dw = (or += when acc) G' sum G for m x n channels, the sums being [point][n/PANEL][m][PANEL]. */
@@ -271,8 +271,8 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                                  float *scratch) {
     const winograd_dw d = winograd_dw_plan(s);
     const int ci = s->c_in, co = s->c_out;
-    float *a = scratch, *b = a + a_floats(&d, ci), *zeros = b + b_floats(&d), *sums = zeros + at_least(ci, co);
-    memset(zeros, 0, sz(at_least(ci, co)) * sizeof *zeros);
+    float *a = scratch, *b = a + a_floats(&d, ci), *zeros = b + b_floats(&d), *sums = zeros + SIDE * at_least(ci, co);
+    memset(zeros, 0, sz(SIDE * at_least(ci, co)) * sizeof *zeros);
     if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
     for (int first = 0; first < d.t.total; first += d.block) {
         const int count = at_most(d.t.total - first, d.block);

@@ -150,14 +150,17 @@ INLINE void input_tile_at(const float *const *row, const float *const *pixel, in
 #undef D
 }
 
-/* The `count` channels at x, of c. */
+/* The `count` channels at x, of c; `zeros` is SIDE pixels of them. */
 static void input_tile(const tiling *t, place p, const float *x, int c, int count, const float *zeros, float *v,
                        size_t point, size_t block) {
     const float *image = x + sz(p.n) * sz(t->h) * sz(t->w) * sz(c);
     const int y0 = p.y - 1, x0 = p.x - 1;
-    if (y0 >= 0 && x0 >= 0 && y0 + SIDE <= t->h && x0 + SIDE <= t->w) {
+    if (x0 >= 0 && x0 + SIDE <= t->w) {
         const float *row[SIDE];
-        for (int i = 0; i < SIDE; i++) row[i] = image + (sz(y0 + i) * sz(t->w) + sz(x0)) * sz(c);
+        for (int i = 0; i < SIDE; i++) {
+            const bool inside = y0 + i >= 0 && y0 + i < t->h;
+            row[i] = inside ? image + (sz(y0 + i) * sz(t->w) + sz(x0)) * sz(c) : zeros;
+        }
         input_tile_at(row, NULL, c, count, v, point, block);
         return;
     }
