@@ -40,35 +40,36 @@ INLINE vec multiply_add(vec sum, const float *x, vec b) { return sum + splat(*x)
 /* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
 #define FORGET(p) __asm__("" : "+r"(p))
 
-/* A is reached from its middle row, whose distance to all the others fits into a byte. */
-INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c, bool add, const float *next) {
+/* A is reached from its middle row, whose distance to all the others fits into a byte. Unless `wide`, only the first
+ * vector of columns is made. */
+INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, float *c, bool add, const float *next) {
     enum { MIDDLE = MR / 2 };
     vec sum0[MR], sum1[MR];
     const ptrdiff_t to_next = next - a - MIDDLE * W;
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
         sum0[i] = add ? load(c + i * PANEL) : (vec){0};
-        sum1[i] = add ? load(c + i * PANEL + W) : (vec){0};
+        sum1[i] = add && wide ? load(c + i * PANEL + W) : (vec){0};
     }
     for (const float *end = a + (ptrdiff_t)k * mr; a < end; a += mr * W) {
         const float *middle = a + MIDDLE * W, *n = middle + to_next;
 #pragma GCC unroll 1
         for (int l = 0; l < W; l++, b += PANEL, middle++, n += W) {
             FORGET(middle);
-            const vec b0 = load(b), b1 = load(b + W);
+            const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
             __builtin_prefetch(n);
             __builtin_prefetch(b + AHEAD * PANEL);
-            __builtin_prefetch(b + AHEAD * PANEL + W);
+            if (wide) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
             for (int i = 0; i < mr; i++) {
                 const float *x = middle + (i - MIDDLE) * W;
                 if (i < EMBEDDED) {
                     sum0[i] = multiply_add(sum0[i], x, b0);
-                    sum1[i] = multiply_add(sum1[i], x, b1);
+                    if (wide) sum1[i] = multiply_add(sum1[i], x, b1);
                 } else {
                     const vec xx = splat(*x);
                     sum0[i] += xx * b0;
-                    sum1[i] += xx * b1;
+                    if (wide) sum1[i] += xx * b1;
                 }
             }
         }
@@ -76,7 +77,7 @@ INLINE void rows_body(int mr, const float *a, const float *b, int k, float *c, b
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
         store(c + i * PANEL, sum0[i]);
-        store(c + i * PANEL + W, sum1[i]);
+        if (wide) store(c + i * PANEL + W, sum1[i]);
     }
 }
 
@@ -207,11 +208,11 @@ INLINE void in_place_body(int mr, bool wide, const in_place *q) {
 }
 
 #define PRODUCTS(mr)                                                                                                   \
-    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, const float *next) {              \
-        if (add)                                                                                                       \
-            rows_body(mr, a, b, k, c, true, next);                                                                     \
+    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next) {   \
+        if (wide)                                                                                                      \
+            rows_body(mr, true, a, b, k, c, add, next);                                                                \
         else                                                                                                           \
-            rows_body(mr, a, b, k, c, false, next);                                                                    \
+            rows_body(mr, false, a, b, k, c, add, next);                                                               \
     }                                                                                                                  \
     static void in_place_##mr(const in_place *q) {                                                                     \
         if (q->cols > W)                                                                                               \
@@ -251,7 +252,7 @@ PRODUCTS(14)
 #define OF_ROWS(f)                                                                                                     \
     { NULL, f##_1, f##_2, f##_3, f##_4, f##_5, f##_6 }
 #endif
-typedef void rows_product(const float *a, const float *b, int k, float *c, bool add, const float *next);
+typedef void rows_product(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next);
 typedef void in_place_product(const in_place *q);
 typedef void outer_product(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
                            bool add);

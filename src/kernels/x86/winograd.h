@@ -142,9 +142,9 @@ static void transform_input(const winograd *d, const float *in, int first, int c
     }
 }
 
-/* m (+)= V u for `count` tiles, `from` channels k0.. k0+depth-1 and a panel of `to` channels. */
+/* m (+)= V u, or unless `wide` the first half of its columns, for `count` tiles, `from` channels k0.. k0+depth-1 and a panel of `to` channels. */
 static void multiply_panel(const winograd *d, const float *v, const float *u, size_t u_stride, int k0, int depth,
-                           int count, float *m) {
+                           bool wide, int count, float *m) {
     const grouping groups = grouping_of(count);
     for (int e = 0; e < POINTS; e++, m += d->m_point, v += d->v_point, u += u_stride) {
         const float *rows = v;
@@ -152,7 +152,7 @@ static void multiply_panel(const winograd *d, const float *v, const float *u, si
         for (int g = 0; g < groups.groups; g++) {
             const int mr = groups.size + (g < groups.large);
             const float *next = rows + sz(mr) * sz(d->from);
-            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, next + sz(k0) * sz(mr));
+            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, wide, next + sz(k0) * sz(mr));
             rows = next;
             c += mr * PANEL;
         }
@@ -174,7 +174,7 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
                 const int depth = at_most(d.from - k0, d.depth);
                 const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
                 if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
-                multiply_panel(&d, v, d.keeps ? panel : u, d.u_point, k0, depth, count, m);
+                multiply_panel(&d, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m);
             }
             for (int r = 0; r < count; r++)
                 output_tile(&d.t, place_of(&d.t, first + r), m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
