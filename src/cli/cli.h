@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <jansson.h>
 #include "base/option.h"
-#include "model/workers.h"
 #include "diffusion/sampler.h"
 #include "model/model.h"
+#include "model/workers.h"
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MAX_PAIRS = 128, CLI_MAX_ARGUMENTS = 4 };
 

@@ -36,7 +36,7 @@ static const ath_option table[] = {
     {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
      .help = "workers; 0: all cores"},
     {FIELD(micro_batch, "micro-batch"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 256, .value = "N",
-     .help = "images a worker has in flight; 0: chosen from the network"},
+     .help = "images a worker has in flight; 0: chosen from the network and, in training, the batch"},
     {FIELD(net, "net"), .type = ATH_OPT_TEXT, .dflt = "unet", .value = "NAME",
      .help = "network, see `athanor list nets`"},
     {FIELD(image_size, "image-size"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",

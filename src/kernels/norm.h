@@ -14,7 +14,7 @@ typedef struct ath_norm {
     int c[2];                /* channels of the parts; c[1] is 0 when there is one */
     const float *x[2];       /* (n,hw,c[j]) */
     const float *part_scale; /* x[1] of image i counts times part_scale[i * part_step]; NULL: once */
-    size_t part_step;        /* */
+    size_t part_step;        /* 0: the same for all images */
     float eps;
     bool silu;
     const float *gamma, *beta;  /* (c[0] + c[1]) */

@@ -62,7 +62,7 @@ static const ath_option table[] = {
     {FIELD(batch, "batch"), INT, .dflt = "128", .min = 1, .max = 1048576, .value = "N",
      .help = "images a step; memory does not grow with it"},
     {FIELD(micro_batch, "micro-batch"), INT, .dflt = "0", .min = 0, .max = 256, .value = "N",
-     .help = "images a worker has in flight; 0: chosen from the network's size (part of the result's bits)"},
+     .help = "images a worker has in flight; 0: chosen from the network and the batch (part of the result's bits)"},
     {FIELD(steps, "steps"), INT64, .dflt = "0", .min = 0, .max = EVER, .value = "N",
      .help = "train for this many steps"},
     {FIELD(epochs, "epochs"), FLOAT, .dflt = "0", .min = 0, .max = 1e9, .value = "N",

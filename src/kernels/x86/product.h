@@ -24,7 +24,7 @@ enum { AHEAD = 8 };                                       /* steps of k or t */
 static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
 /* How many rows of a tile take their factor in the FMA itself, broadcast from memory: one instruction less a row than a
- * broadcast for two FMAs, but one load more. It is worth a twentieth where the core is shared with another thread, nothing
+ * broadcast for two FMAs, but one load more. It is worth a twentieth while the core is slow (ARCHITECTURE.md), nothing
  * where it is not; more of them lose to the loads. */
 #if ATH_W == 16
 enum { EMBEDDED = 4 };

@@ -15,14 +15,6 @@ enum { W = ATH_W, MR = ATH_MR, PANEL = 2 * ATH_W };
 
 INLINE vec load(const float *p) { return *(const vec_unaligned *)p; }
 INLINE void store(float *p, vec v) { *(vec_unaligned *)p = v; }
-/* Without a copy in the cache; p is aligned to the vector, and _mm_sfence follows. */
-INLINE void store_past_cache(float *p, vec v) {
-#if ATH_W == 16
-    _mm512_stream_ps(p, (__m512)v);
-#else
-    _mm256_stream_ps(p, (__m256)v);
-#endif
-}
 INLINE vec splat(float a) { return a - (vec){0}; }
 
 #if ATH_W == 16
