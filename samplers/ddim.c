@@ -1,9 +1,8 @@
-/* DDIM: Song et al. 2021, arXiv:2010.02502, eq. 12 and 16:
+/* DDIM: Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, for any alpha and sigma:
  *     x_t = alpha_t x0 + sqrt(sigma_t^2 - tau^2) eps + tau z,   eps = (x_s - alpha_s x0) / sigma_s,
- *     tau = eta (sigma_t / sigma_s) sqrt(1 - (alpha_s / alpha_t)^2).
+ *     tau = eta (sigma_t / sigma_s) sqrt(sigma_s^2 - (alpha_s / alpha_t)^2 sigma_t^2).
  * eta = 0 is Euler's method on the probability-flow ODE in sigma/alpha, first order;
- * eta = 1 is DDPM with its small variance. On a level with alpha = 1 or a flow's the
- * same formulas hold with eta = 0. */
+ * eta = 1 is DDPM with its small variance. */
 #include "diffusion/sampler.h"
 #include <math.h>
 
@@ -28,15 +27,15 @@ static ath_status run(ath_sample_job *job) {
     for (int i = 0; i < job->n_steps; i++) {
         const ath_level s = job->level[i], t = job->level[i + 1];
         ATH_TRY(ath_predict(job, x, s, x0));
-        const double ratio = s.alpha / t.alpha;
-        const double tau = config->eta > 0 ? config->eta * t.sigma / s.sigma * sqrt(1 - ratio * ratio) : 0;
-        const double k_eps = sqrt(t.sigma * t.sigma - tau * tau);
+        const double kept = s.alpha / t.alpha * t.sigma, added = s.sigma * s.sigma - kept * kept;
+        const double tau = config->eta > 0 ? config->eta * t.sigma / s.sigma * sqrt(fmax(added, 0)) : 0;
+        const double k_eps = sqrt(fmax(t.sigma * t.sigma - tau * tau, 0));
         for (size_t k = 0; k < len; k++) {
             const double eps = (x[k] - s.alpha * x0[k]) / s.sigma;
             x[k] = t.alpha * x0[k] + k_eps * eps;
         }
         if (tau > 0) {
-            ATH_TRY(ath_draw_noise(job, z));
+            ATH_TRY(ath_draw_noise(job, s, t, z));
             for (size_t k = 0; k < len; k++) x[k] += tau * z[k];
         }
         ATH_TRY(ath_step_done(job, i, x0));

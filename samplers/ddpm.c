@@ -1,7 +1,7 @@
 /* DDPM's ancestral sampler: Ho et al. 2020, arXiv:2006.11239, algorithm 2, in the form of
  * eq. 7 (from x0), over any subsequence of levels with beta taken between neighbours
- * (Nichol & Dhariwal 2021, arXiv:2102.09672):
- *     a = (alpha_s / alpha_t)^2,  beta = 1 - a,                        s noisier, t next
+ * (Nichol & Dhariwal 2021, arXiv:2102.09672), for any alpha and sigma:
+ *     a = (alpha_s / alpha_t)^2,  beta = sigma_s^2 - a sigma_t^2,      s noisier, t next (VP: beta = 1 - a)
  *     mean = alpha_t beta / sigma_s^2 x0 + sqrt(a) sigma_t^2 / sigma_s^2 x
  *     variance = beta sigma_t^2 / sigma_s^2 (fixed_small)  or  beta (fixed_large)
  * No noise is added onto the clean level. */
@@ -30,13 +30,13 @@ static ath_status run(ath_sample_job *job) {
     for (int i = 0; i < job->n_steps; i++) {
         const ath_level s = job->level[i], t = job->level[i + 1];
         ATH_TRY(ath_predict(job, x, s, x0));
-        const double ratio = s.alpha / t.alpha, beta = 1 - ratio * ratio;
+        const double ratio = s.alpha / t.alpha, kept = ratio * t.sigma, beta = s.sigma * s.sigma - kept * kept;
         const double noise_left = t.sigma * t.sigma / (s.sigma * s.sigma);
         const double k_x0 = t.alpha * beta / (s.sigma * s.sigma), k_x = ratio * noise_left;
         for (size_t k = 0; k < len; k++) x[k] = k_x0 * x0[k] + k_x * x[k];
         if (t.sigma > 0) {
             const double deviation = sqrt(large ? beta : beta * noise_left);
-            ATH_TRY(ath_draw_noise(job, z));
+            ATH_TRY(ath_draw_noise(job, s, t, z));
             for (size_t k = 0; k < len; k++) x[k] += deviation * z[k];
         }
         ATH_TRY(ath_step_done(job, i, x0));

@@ -56,12 +56,14 @@ typedef struct exact_net {
     int calls, fail_at; /* fail_at > 0: that call fails */
 } exact_net;
 
-static inline ath_status exact_x0(void *self, const double *x, ath_level at, double *x0, ath_err *e) {
+static inline ath_status exact_x0(void *self, const double *x, const ath_level *level, size_t each, double *x0,
+                                  ath_err *e) {
     exact_net *net = self;
     const size_t dim = (size_t)net->data.dim;
     if (++net->calls == net->fail_at) return ath_fail(e, ATH_E_MEM, "the network failed");
-    const ath_to_x0 to = ath_prediction_to_x0(net->says, at);
     for (size_t i = 0; i < net->n; i++) {
+        const ath_level at = level[i * each];
+        const ath_to_x0 to = ath_prediction_to_x0(net->says, at);
         double image[MAX_DIM], eps[MAX_DIM];
         mixture_at(&net->data, x + i * dim, at, image, eps);
         for (size_t d = 0; d < dim; d++) {
@@ -94,14 +96,12 @@ typedef struct run_info {
 /* Runs a sampler with its default options, changed by `options` ("eta=1"). */
 static inline ath_status run_job(const ath_sampler *s, const char *options, ath_sample_job *job, run_info *info) {
     void *config = get_memory(s->config_size);
-    job->work = get_memory((size_t)s->n_work * job->n * job->dim * sizeof(double));
     ath_options_default(s->options, s->n_options, config);
     CHECK_OK(ath_options_parse(s->options, s->n_options, config, options, &err));
     job->config = config;
     job->err = &err;
-    const ath_status status = s->run(job);
+    const ath_status status = ath_sampler_run(s, job);
     if (info) *info = (run_info){job->nfe, job->draws};
-    free(job->work);
     free(config);
     return status;
 }
@@ -121,7 +121,7 @@ static inline ath_schedule linear_schedule(void) {
 /* The levels of n steps with the linear schedule of 1000. */
 static inline void usual_levels(ath_spacing how, int n, ath_level *level) {
     ath_schedule s = linear_schedule();
-    CHECK_OK(ath_levels(&s, how, n, level, &err));
+    CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, how, NULL, n, level, &err));
     ath_schedule_free(&s);
 }
 

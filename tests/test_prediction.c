@@ -346,7 +346,8 @@ static void the_suitable_spacing_blows_no_error_up(void **state) {
     for (int p = 0; p < ath_prediction_count(); p++)
         for (int steps = 5; steps <= 20; steps += 5) {
             ath_level level[21];
-            CHECK_OK(ath_levels(&s, ath_prediction_spacing((ath_prediction)p), steps, level, &err));
+            CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, ath_prediction_spacing((ath_prediction)p), NULL, steps,
+                                level, &err));
             for (int i = 0; i < steps; i++) {
                 const double k_f = fabs(ath_prediction_to_x0((ath_prediction)p, level[i]).k_f);
                 CHECK(k_f < 20, "%s, %d steps: at t = %g an error grows %g times",

@@ -373,7 +373,7 @@ static void marginals_are_exact_where_the_variance_is(void **state) {
  * order 1/steps: for 1000 it is below 0.01 of the variance here, which is allowed beside 4.5 standard errors. */
 static void stochastic_samplers_draw_from_the_data(void **state) {
     (void)state;
-    enum { N = 1500, DIM = 8, STEPS = 1000 };
+    enum { N = 500, DIM = 8, STEPS = 1000 };
     const ath_sampler *sampler[MAX_VARIANTS];
     const char *options[MAX_VARIANTS];
     ath_level *level = get_memory((STEPS + 1) * sizeof *level);

@@ -130,7 +130,7 @@ static void levels_of(const json_t *one, const json_t *config, const json_t *def
     ath_schedule s = schedule_of(config, defaults);
     ath_spacing how;
     CHECK_OK(ath_spacing_parse(config_text(config, defaults, "timestep_spacing"), &how, &err));
-    CHECK_OK(ath_levels(&s, how, n, level, &err));
+    CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, how, NULL, n, level, &err));
     const bool rescaled = is_on(config, defaults, "rescale_betas_zero_snr");
     const double offset = how == ATH_LEADING ? config_number(config, defaults, "steps_offset") : 0;
     for (int i = 0; i < n; i++) {

@@ -2,7 +2,7 @@
  * implementations have them, and the laws of the forward process. */
 #include "golden/golden.h"
 #include "base/rng.h"
-#include "diffusion/level.h"
+#include "diffusion/grid.h"
 
 static ath_err err;
 
@@ -108,7 +108,7 @@ static void check_timesteps(const json_t *root) {
         double expected[1000];
         ath_level level[1001];
         const int n = (int)golden_list(golden_at(one, "timesteps"), expected, 1000);
-        CHECK_OK(ath_levels(&s, how, n, level, &err));
+        CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, how, NULL, n, level, &err));
         for (int k = 0; k < n; k++)
             CHECK(level[k].t == expected[k], "%s, %s, %d steps: level %d is timestep %g, expected %g", class_name, name,
                   n, k, level[k].t, expected[k]);
@@ -284,7 +284,7 @@ static void levels_go_from_noisy_to_clean_for_any_number_of_steps(void **state) 
         ath_schedule s = make("linear", T, 1e-4, 0.02);
         for (int how = 0; how < 3; how++)
             for (int n = 1; n <= T; n += T > 100 ? 13 : 1) {
-                CHECK_OK(ath_levels(&s, (ath_spacing)how, n, level, &err));
+                CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, (ath_spacing)how, NULL, n, level, &err));
                 const char *name = ath_spacing_name((ath_spacing)how);
                 for (int i = 0; i < n; i++) {
                     const ath_level expected = ath_schedule_level(&s, level[i].t);
@@ -312,10 +312,10 @@ static void halves_of_timesteps_are_rounded_to_even(void **state) {
     static const double linspace[7] = {999, 832, 666, 500, 333, 166, 0};
     ath_schedule s = make("linear", 1000, 1e-4, 0.02);
     ath_level level[17];
-    CHECK_OK(ath_levels(&s, ATH_TRAILING, 16, level, &err));
+    CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, ATH_TRAILING, NULL, 16, level, &err));
     for (int i = 0; i < 16; i++)
         CHECK(level[i].t == trailing[i], "trailing level %d: %g, expected %g", i, level[i].t, trailing[i]);
-    CHECK_OK(ath_levels(&s, ATH_LINSPACE, 7, level, &err));
+    CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, ATH_LINSPACE, NULL, 7, level, &err));
     for (int i = 0; i < 7; i++)
         CHECK(level[i].t == linspace[i], "linspace level %d: %g, expected %g", i, level[i].t, linspace[i]);
     ath_schedule_free(&s);
@@ -365,14 +365,14 @@ static void wrong_spacings_and_step_counts_are_refused(void **state) {
     (void)state;
     ath_schedule s = make("linear", 10, 1e-4, 0.02);
     ath_level level[11];
-    CHECK_FAILS(ath_levels(&s, ATH_LEADING, 0, level, &err), ATH_E_ARG, "1 to");
-    CHECK_FAILS(ath_levels(&s, ATH_TRAILING, 11, level, &err), ATH_E_ARG, "11 steps");
-    CHECK_FAILS(ath_levels(&s, ATH_LINSPACE, -1, level, &err), ATH_E_ARG, "-1 steps");
-    CHECK_OK(ath_levels(&s, ATH_LINSPACE, 10, level, &err));
+    CHECK_FAILS(ath_levels(&(ath_process){.schedule = &s}, ATH_LEADING, NULL, 0, level, &err), ATH_E_ARG, "1 to");
+    CHECK_FAILS(ath_levels(&(ath_process){.schedule = &s}, ATH_TRAILING, NULL, 11, level, &err), ATH_E_ARG, "11 steps");
+    CHECK_FAILS(ath_levels(&(ath_process){.schedule = &s}, ATH_LINSPACE, NULL, -1, level, &err), ATH_E_ARG, "-1 steps");
+    CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, ATH_LINSPACE, NULL, 10, level, &err));
     ath_schedule_free(&s);
     ath_spacing how;
     CHECK_FAILS(ath_spacing_parse("middle", &how, &err), ATH_E_ARG, "middle");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ATH_SPACINGS; i++) {
         CHECK_OK(ath_spacing_parse(ath_spacing_name((ath_spacing)i), &how, &err));
         CHECK((int)how == i, "%s is read as %s", ath_spacing_name((ath_spacing)i), ath_spacing_name(how));
     }

@@ -133,7 +133,7 @@ static ath_prediction draw(const char *run, int steps, int count, float *out) {
     CHECK_OK(ath_workers_create(&workers, m, 2, 2, ATH_FORWARD, &err));
     ath_workers_use(workers, m->params);
     ath_level level[64];
-    CHECK_OK(ath_levels(&m->schedule, ATH_TRAILING, steps, level, &err));
+    CHECK_OK(ath_levels(&(ath_process){.schedule = &m->schedule}, ATH_TRAILING, NULL, steps, level, &err));
     const double eta = 0;
     ath_generate_job job = {.sampler = ath_sampler_find("ddim"),
                             .sampler_config = &eta, /* its only option */

@@ -23,6 +23,7 @@ typedef enum ath_stream {
     ATH_S_DROPOUT,  /* dropout masks; index = image of the run and op            */
     ATH_S_SAMPLER,  /* a sampler's noise; index = image and draw                 */
     ATH_S_START,    /* a sampler's starting noise; index = image                 */
+    ATH_S_PATH,     /* a sampler's Brownian path; index = image and place in it  */
     ATH_S_TEST
 } ath_stream;
 

@@ -176,7 +176,8 @@ static ath_status make_levels(work *w, ath_err *err) {
     w->n_steps = w->o.steps;
     w->level = malloc(((size_t)w->n_steps + 1) * sizeof *w->level);
     if (!w->level) return ath_fail(err, ATH_E_MEM, "out of memory");
-    const ath_status status = ath_levels(&w->model->schedule, spacing, w->n_steps, w->level, err);
+    const ath_process process = {.kind = ATH_PROCESS_VP, .schedule = &w->model->schedule};
+    const ath_status status = ath_levels(&process, spacing, NULL, w->n_steps, w->level, err);
     return status == ATH_OK ? ATH_OK : ath_fail_within(err, status, "--steps");
 }
 

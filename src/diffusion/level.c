@@ -152,33 +152,36 @@ ath_level ath_schedule_level(const ath_schedule *s, double t) {
     return (ath_level){t, sqrt(alpha_bar), sqrt(1 - alpha_bar)};
 }
 
-static const char *const spacing_names[] = {"leading", "linspace", "trailing"};
+static const char *const process_names[] = {"vp", "ve", "flow"};
 
-ath_status ath_spacing_parse(const char *name, ath_spacing *out, ath_err *err) {
-    for (int i = 0; i < 3; i++)
-        if (strcmp(name, spacing_names[i]) == 0) {
-            *out = (ath_spacing)i;
-            return ATH_OK;
-        }
-    return ath_fail(err, ATH_E_ARG, "spacing \"%s\" is not known: expected leading, linspace or trailing", name);
+const char *ath_process_name(ath_process_kind kind) { return process_names[kind]; }
+
+/* The timestep where sigma/alpha = ratio, the inverse of ath_schedule_level. */
+static double timestep_of(const ath_schedule *s, double ratio) {
+    const double alpha_bar = 1 / (1 + ratio * ratio);
+    int low = 0, high = s->timesteps - 1; /* alpha_bar falls from low to high */
+    if (alpha_bar >= s->alpha_bar[low]) return low;
+    if (alpha_bar <= s->alpha_bar[high]) return high;
+    while (high - low > 1) {
+        const int middle = low + (high - low) / 2;
+        if (s->alpha_bar[middle] >= alpha_bar)
+            low = middle;
+        else
+            high = middle;
+    }
+    const double a = s->alpha_bar[low], b = s->alpha_bar[high];
+    const double from = log((1 - a) / a), to = log((1 - b) / b);
+    return isfinite(to) ? low + (2 * log(ratio) - from) / (to - from) : low; /* b = 0: pure noise comes next */
 }
 
-const char *ath_spacing_name(ath_spacing s) { return spacing_names[s]; }
-
-ath_status ath_levels(const ath_schedule *s, ath_spacing how, int n_steps, ath_level *level, ath_err *err) {
-    const int T = s->timesteps;
-    if (n_steps < 1 || n_steps > T)
-        return ath_fail(err, ATH_E_ARG, "%d steps: expected 1 to the schedule's %d timesteps", n_steps, T);
-    for (int i = 0; i < n_steps; i++) { /* rint rounds halves to even, as numpy does */
-        double t = 0;
-        if (how == ATH_LEADING)
-            t = (double)(n_steps - 1 - i) * (T / n_steps);
-        else if (how == ATH_LINSPACE)
-            t = n_steps > 1 ? rint((double)(n_steps - 1 - i) * (T - 1) / (n_steps - 1)) : 0;
-        else
-            t = rint(T - i * ((double)T / n_steps)) - 1;
-        level[i] = ath_schedule_level(s, t);
+ath_level ath_process_level(const ath_process *p, double ratio) {
+    if (ratio <= 0) return (ath_level){-1, 1, 0};
+    if (p->kind == ATH_PROCESS_VE) return (ath_level){log(ratio) / 4, 1, ratio};
+    const bool pure = isinf(ratio);
+    if (p->kind == ATH_PROCESS_FLOW) {
+        const double sigma = pure ? 1 : ratio / (1 + ratio);
+        return (ath_level){1000 * sigma, pure ? 0 : 1 / (1 + ratio), sigma};
     }
-    level[n_steps] = (ath_level){-1, 1, 0};
-    return ATH_OK;
+    const double alpha = pure ? 0 : 1 / sqrt(1 + ratio * ratio);
+    return (ath_level){p->schedule ? timestep_of(p->schedule, ratio) : 0, alpha, pure ? 1 : ratio * alpha};
 }

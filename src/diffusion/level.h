@@ -48,18 +48,23 @@ void ath_schedule_free(ath_schedule *s); /* accepts a zeroed schedule */
  * the clean level. */
 ath_level ath_schedule_level(const ath_schedule *s, double t);
 
-/* Which timesteps a sampler of few steps visits (the names and the rounding are diffusers'; Lin et al.
- * 2023, arXiv:2305.08891, table 2). */
-typedef enum ath_spacing {
-    ATH_LEADING,  /* 0, T/n, 2T/n, ...: never visits the last timesteps  */
-    ATH_LINSPACE, /* both ends                                           */
-    ATH_TRAILING  /* T-1, T-1-T/n, ...: starts at the noisiest           */
-} ath_spacing;
-ath_status ath_spacing_parse(const char *name, ath_spacing *out, ath_err *err);
-const char *ath_spacing_name(ath_spacing s);
+/* A forward process: the curve of its (alpha, sigma). One number names a level of it, ratio = sigma/alpha, so that
+ * a solver may go between the levels it was given, and any process can be sampled on the grid of any other. */
+typedef enum ath_process_kind {
+    ATH_PROCESS_VP,  /* alpha^2 + sigma^2 = 1; t: the timestep             */
+    ATH_PROCESS_VE,  /* alpha = 1; t: log(sigma)/4, EDM's c_noise          */
+    ATH_PROCESS_FLOW /* alpha + sigma = 1; t: 1000 sigma                   */
+} ath_process_kind;
 
-/* level[0..n_steps]: the noisiest first, the clean level last. Fails with ATH_E_ARG when n_steps is
- * outside 1..timesteps. */
-ath_status ath_levels(const ath_schedule *s, ath_spacing how, int n_steps, ath_level *level, ath_err *err);
+typedef struct ath_process {
+    ath_process_kind kind;
+    const ath_schedule *schedule; /* of vp: borrowed. NULL: any ratio, and t is 0                   */
+    double sigma_min, sigma_max;  /* of ve: where sampling ends and starts; 0: 0.002 and 80 (EDM)   */
+    double shift;                 /* of flow, towards noise; 0: 1, none                             */
+} ath_process;
+
+const char *ath_process_name(ath_process_kind kind); /* "vp", "ve", "flow" */
+/* The level where sigma/alpha = ratio, from 0 (clean) to INFINITY (pure noise). */
+ath_level ath_process_level(const ath_process *p, double ratio);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef ATH_DIFFUSION_PREDICTION_H
 #define ATH_DIFFUSION_PREDICTION_H
 #include <stddef.h>
-#include "diffusion/level.h"
+#include "diffusion/grid.h"
 
 typedef enum ath_prediction {
     ATH_EPSILON, /* F = eps                                          Ho et al. 2020, arXiv:2006.11239       */

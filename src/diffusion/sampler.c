@@ -1,21 +1,206 @@
-/* What every sampler shares: see sampler.h. */
+/* What every sampler shares: views, evaluations, noise. See sampler.h. */
 #include "diffusion/sampler.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "diffusion/brownian.h"
 
-ath_status ath_predict(ath_sample_job *job, const double *x, ath_level at, double *x0) {
-    job->nfe++;
-    return job->net.x0(job->net.self, x, at, x0, job->err);
+/* Where alpha is less than a 4096th of sigma, x/alpha is taken as if it were that. */
+static const double most_ratio = 4096;
+
+struct ath_sample_run {
+    ath_view view;          /* OWN or SIGMA                                          */
+    const ath_level *level; /* in the model's own coordinates, as they were given   */
+    ath_level *mine;        /* (n_steps + 1), in the sampler's                       */
+    ath_level *own_levels;  /* (n)                                                   */
+    double *scaled;         /* (n, dim): the model's x for the denoiser and on_step  */
+    double *path,
+        *path_at;       /* (n, dim), (n): where each image's Brownian path was last looked up; path_at < 0: nowhere */
+    double *bridge;     /* 4 * dim */
+    uint32_t last_cell; /* of fresh noise, and how many were drawn there */
+    uint32_t repeats;
+};
+
+static double ratio_of(ath_level at) {
+    const double ratio = at.alpha > 0 ? at.sigma / at.alpha : most_ratio;
+    return ratio < most_ratio ? ratio : most_ratio;
 }
 
-ath_status ath_draw_noise(ath_sample_job *job, double *z) {
+static ath_level in_sigma_view(ath_level at) { return (ath_level){at.t, 1, at.sigma > 0 ? ratio_of(at) : 0}; }
+
+/* The model's own level; its timestep stays, so that a level that was given is the one the network sees. */
+static ath_level in_own_view(const ath_sample_job *job, ath_level at) {
+    if (job->run->view == ATH_VIEW_OWN) return at;
+    ath_level own = ath_process_level(&job->process, at.sigma);
+    own.t = at.t;
+    return own;
+}
+
+static const double *scaled_by_alpha(const ath_sample_job *job, const double *x, const ath_level *own, size_t each) {
+    if (job->run->view == ATH_VIEW_OWN) return x;
+    double *y = job->run->scaled;
+    for (size_t i = 0; i < job->n; i++)
+        for (size_t k = i * job->dim; k < (i + 1) * job->dim; k++) y[k] = own[i * each].alpha * x[k];
+    return y;
+}
+
+static ath_status predict(ath_sample_job *job, const double *x, const ath_level *at, size_t each, double *x0) {
+    ath_level *own = job->run->own_levels;
+    for (size_t i = 0; i < (each ? job->n : 1); i++) own[i] = in_own_view(job, at[i]);
+    job->nfe++;
+    return job->net.x0(job->net.self, scaled_by_alpha(job, x, own, each), own, each, x0, job->err);
+}
+
+ath_status ath_predict(ath_sample_job *job, const double *x, ath_level at, double *x0) {
+    return predict(job, x, &at, 0, x0);
+}
+
+ath_status ath_predict_each(ath_sample_job *job, const double *x, const ath_level *at, double *x0) {
+    return predict(job, x, at, 1, x0);
+}
+
+ath_status ath_slope(ath_sample_job *job, const double *x, ath_level at, double *d) {
+    ATH_TRY(ath_predict(job, x, at, d));
+    for (size_t k = 0; k < job->n * job->dim; k++) d[k] = (x[k] - d[k]) / at.sigma;
+    return ATH_OK;
+}
+
+ath_level ath_level_at(const ath_sample_job *job, double sigma) {
+    if (job->run->view == ATH_VIEW_OWN) return ath_process_level(&job->process, sigma / (1 - sigma)); /* a flow's t */
+    return in_sigma_view(ath_process_level(&job->process, sigma));
+}
+
+/* ---- noise ---- */
+
+static ath_status keep_paths(ath_sample_job *job) {
+    ath_sample_run *r = job->run;
+    if (r->path) return ATH_OK;
+    r->path = malloc(job->n * job->dim * sizeof *r->path);
+    r->path_at = malloc(job->n * sizeof *r->path_at);
+    r->bridge = malloc(4 * job->dim * sizeof *r->bridge);
+    if (!r->path || !r->path_at || !r->bridge) return ath_fail(job->err, ATH_E_MEM, "out of memory for noise");
+    for (size_t i = 0; i < job->n; i++) r->path_at[i] = -1;
+    return ATH_OK;
+}
+
+/* z = (W(from) - W(to)) / sqrt(|from - to|); W(to) is kept, since the next way mostly starts there. */
+static void draw_on_path(ath_sample_job *job, size_t i, double from, double to, double *z) {
+    ath_sample_run *r = job->run;
+    const uint64_t image = job->first_image + i;
+    double *at = r->path + i * job->dim, *next = r->bridge + 3 * job->dim;
+    if (r->path_at[i] != from) ath_brownian(job->rng, image, from, at, job->dim, r->bridge);
+    ath_brownian(job->rng, image, to, next, job->dim, r->bridge);
+    const double scale = from != to ? 1 / sqrt(fabs(from - to)) : 0;
+    for (size_t k = 0; k < job->dim; k++) {
+        z[k] = scale * (at[k] - next[k]);
+        at[k] = next[k];
+    }
+    r->path_at[i] = to;
+}
+
+static ath_status draw_noise(ath_sample_job *job, const ath_level *from, const ath_level *to, size_t each, double *z) {
     const int k = job->draws++;
     if (job->noise.fill) return job->noise.fill(job->noise.self, k, z, job->err);
+    ATH_TRY(keep_paths(job));
+    for (size_t i = 0; i < job->n; i++)
+        draw_on_path(job, i, ratio_of(from[i * each]), ratio_of(to[i * each]), z + i * job->dim);
+    return ATH_OK;
+}
+
+ath_status ath_draw_noise(ath_sample_job *job, ath_level from, ath_level to, double *z) {
+    return draw_noise(job, &from, &to, 0, z);
+}
+
+ath_status ath_draw_noise_each(ath_sample_job *job, const ath_level *from, const ath_level *to, double *z) {
+    return draw_noise(job, from, to, 1, z);
+}
+
+ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z) {
+    const int k = job->draws++;
+    if (job->noise.fill) return job->noise.fill(job->noise.self, k, z, job->err);
+    ath_sample_run *r = job->run;
+    /* 2^17 cells of log(sigma/alpha) from -12 to 12, and up to 2^9 draws in each */
+    const double place = (log(ratio_of(at)) + 12) / 24;
+    const uint32_t cell = (uint32_t)(fmax(0, fmin(place, 1)) * 0x1p17);
+    r->repeats = cell == r->last_cell ? r->repeats + 1 : 0;
+    r->last_cell = cell;
     for (size_t i = 0; i < job->n; i++) {
-        const uint64_t index = (job->first_image + i) << 24 | (uint64_t)k;
+        const uint64_t index = (job->first_image + i) << 27 | (uint64_t)cell << 9 | (r->repeats & 511);
         ath_rng_normal_f64(job->rng, ATH_S_SAMPLER, index, z + i * job->dim, job->dim);
     }
     return ATH_OK;
 }
 
+/* ---- a run ---- */
+
 ath_status ath_step_done(ath_sample_job *job, int step, const double *x0) {
-    return job->on_step ? job->on_step(job->user, step, job->x, x0) : ATH_OK;
+    if (!job->on_step) return ATH_OK;
+    const ath_level own = in_own_view(job, job->level[step + 1]);
+    return job->on_step(job->user, step, scaled_by_alpha(job, job->x, &own, 0), x0);
+}
+
+int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool to_clean) {
+    if (s->adaptive) return 0;
+    return s->nfe ? s->nfe(config, n_steps, to_clean) : n_steps * s->nfe_per_step;
+}
+
+static ath_status check_levels(const ath_sample_job *job) {
+    if (job->n_steps < 1) return ath_fail(job->err, ATH_E_ARG, "%d steps: expected 1 or more", job->n_steps);
+    for (int i = 0; i < job->n_steps; i++) {
+        const ath_level s = job->level[i], t = job->level[i + 1];
+        if (!(s.sigma > 0) || s.sigma * t.alpha < t.sigma * s.alpha)
+            return ath_fail(job->err, ATH_E_ARG,
+                            "level %d (alpha %g, sigma %g): expected noise in it, and no more in the next", i, s.alpha,
+                            s.sigma);
+    }
+    return ATH_OK;
+}
+
+static ath_status allocate(const ath_sampler *s, ath_sample_job *job, ath_sample_run *r) {
+    const size_t len = job->n * job->dim;
+    r->mine = malloc(((size_t)job->n_steps + 1) * sizeof *r->mine);
+    r->own_levels = malloc((job->n + 1) * sizeof *r->own_levels);
+    if (r->view != ATH_VIEW_OWN) r->scaled = malloc((len + 1) * sizeof *r->scaled);
+    job->work = malloc(((size_t)s->n_work * len + 1) * sizeof *job->work);
+    if (!r->mine || !r->own_levels || !job->work || (r->view != ATH_VIEW_OWN && !r->scaled))
+        return ath_fail(job->err, ATH_E_MEM, "out of memory for %zu images", job->n);
+    return ATH_OK;
+}
+
+static void release(ath_sample_job *job, ath_sample_run *r) {
+    free(r->mine);
+    free(r->own_levels);
+    free(r->scaled);
+    free(r->path);
+    free(r->path_at);
+    free(r->bridge);
+    free(job->work);
+    job->level = r->level;
+    job->work = NULL;
+    job->run = NULL;
+}
+
+/* x by its view's scale at a level: out of the model's coordinates (`in` true), or back. */
+static void scale_state(ath_sample_job *job, ath_level at, bool in) {
+    if (job->run->view == ATH_VIEW_OWN) return;
+    const double alpha = in_own_view(job, at).alpha, by = in ? 1 / alpha : alpha;
+    for (size_t k = 0; k < job->n * job->dim; k++) job->x[k] *= by;
+}
+
+ath_status ath_sampler_run(const ath_sampler *s, ath_sample_job *job) {
+    ATH_TRY(check_levels(job));
+    const bool own = s->view == ATH_VIEW_OWN || (s->view == ATH_VIEW_ODE && job->process.kind == ATH_PROCESS_FLOW);
+    ath_sample_run r = {.view = own ? ATH_VIEW_OWN : ATH_VIEW_SIGMA, .level = job->level, .last_cell = UINT32_MAX};
+    job->run = &r;
+    job->nfe = job->draws = 0;
+    ath_status status = allocate(s, job, &r);
+    if (status == ATH_OK) {
+        for (int i = 0; i <= job->n_steps; i++) r.mine[i] = own ? job->level[i] : in_sigma_view(job->level[i]);
+        job->level = r.mine;
+        scale_state(job, job->level[0], true);
+        status = s->run(job);
+        scale_state(job, job->level[job->n_steps], false);
+    }
+    release(job, &r);
+    return status;
 }

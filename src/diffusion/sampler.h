@@ -10,47 +10,68 @@
 #include "base/rng.h"
 #include "diffusion/level.h"
 
-/* E[x_0 | x] at one noise level. Guidance and clipping wrap one denoiser in another; a
- * sampler cannot tell. x, x0: n images of `dim` doubles; must not overlap. */
+/* E[x_0 | x]. Guidance and clipping wrap one denoiser in another; a sampler cannot tell.
+ * x, x0: n images of `dim` doubles; must not overlap. Image i is at level at[i * each]: each = 0, all
+ * at one level, or 1, each at its own. */
 typedef struct ath_denoiser {
     void *self;
-    ath_status (*x0)(void *self, const double *x, ath_level at, double *x0, ath_err *err);
+    ath_status (*x0)(void *self, const double *x, const ath_level *at, size_t each, double *x0, ath_err *err);
 } ath_denoiser;
 
-/* Where a sampler's own noise comes from: the k-th standard normal tensor, (n, dim). */
+/* Noise in place of a sampler's own: the k-th standard normal tensor, (n, dim). */
 typedef struct ath_noise_source {
-    void *self; /* NULL with fill NULL: drawn from (rng, image, k) */
+    void *self; /* fill NULL: the sampler's own */
     ath_status (*fill)(void *self, int k, double *out, ath_err *err);
 } ath_noise_source;
 
+/* The coordinates that a sampler's states and levels are in. */
+typedef enum ath_view {
+    ATH_VIEW_OWN,  /* the model's: x = alpha x0 + sigma eps                                            */
+    ATH_VIEW_SIGMA /* x/alpha = x0 + sigma/alpha eps: levels are (t, 1, sigma/alpha). Pure noise, where alpha
+                    * is 0, counts as sigma/alpha = 4096.                                              */
+    ,
+    ATH_VIEW_ODE /* where the flow is dx/dsigma = (x - x0)/sigma: the model's own for a flow process
+                    * (sigma = t), sigma's for any other. So one Heun is EDM's and ReFlow's.            */
+} ath_view;
+
+/* Private to sampler.c: memory of a run. */
+typedef struct ath_sample_run ath_sample_run;
+
 typedef struct ath_sample_job {
     ath_denoiser net;
-    const ath_level *level; /* level[0] noisiest .. level[n_steps], where it ends */
+    ath_process process; /* what x and the levels below belong to                  */
+    const ath_level
+        *level; /* level[0] noisiest .. level[n_steps], where it ends; in the sampler's view while it runs */
     int n_steps;
     double *x; /* in: the state at level[0]; out: samples            */
     size_t n, dim;
-    double *work;       /* sampler->n_work * n * dim doubles                  */
     const void *config; /* the sampler's options, already checked             */
     ath_rng rng;
     uint64_t first_image; /* image i draws as number first_image + i            */
     ath_noise_source noise;
-    /* Called after each step with the state there and the last x0, NULL for none. Anything
-     * but ATH_OK ends the run with that status. */
+    /* Called after each step with the state there, in the model's own coordinates, and the last x0, NULL for
+     * none. Anything but ATH_OK ends the run with that status. */
     ath_status (*on_step)(void *user, int step, const double *x, const double *x0);
     void *user;
     int nfe, draws; /* out: network evaluations an image, noise tensors drawn */
     ath_err *err;
+    double *work; /* while it runs: sampler->n_work * n * dim doubles    */
+    ath_sample_run *run;
 } ath_sample_job;
 
 typedef struct ath_sampler {
     const char *name, *summary, *paper;
     int order; /* of convergence on the probability-flow ODE; 0 for a stochastic one */
     int nfe_per_step;
-    int n_work;
+    int n_work;      /* states of work memory */
     bool stochastic; /* draws noise with its default options */
+    bool adaptive;   /* chooses its own steps between level[0] and the last that is not clean */
+    ath_view view;
     const ath_option *options;
     int n_options;
     size_t config_size;
+    /* Evaluations of n_steps steps, the last of them onto a clean level or not; NULL: n_steps * nfe_per_step. */
+    int (*nfe)(const void *config, int n_steps, bool to_clean);
     ath_status (*run)(ath_sample_job *job);
 } ath_sampler;
 
@@ -58,12 +79,30 @@ typedef struct ath_sampler {
 const ath_sampler *const *ath_sampler_all(int *n);
 const ath_sampler *ath_sampler_find(const char *name); /* NULL if there is none */
 
+/* Runs a job: level, n_steps, x, n, dim, config and the fields above them filled. Memory is its own.
+ * Fails with ATH_E_ARG when the levels do not fall, ATH_E_MEM, and as the denoiser, the noise and on_step do. */
+ath_status ath_sampler_run(const ath_sampler *s, ath_sample_job *job);
+/* Evaluations of n_steps steps; 0 for an adaptive sampler, which cannot tell. */
+int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool to_clean);
+
 /* ---- for samplers ---- */
-/* Calls the denoiser and counts. */
+/* Calls the denoiser and counts. x and level are in the sampler's view, so is x0 (it is the same in all). */
 ath_status ath_predict(ath_sample_job *job, const double *x, ath_level at, double *x0);
-/* The next standard normal tensor, (n, dim). Image i's numbers depend on the seed, its number and
- * how many tensors were drawn before, not on the batch. */
-ath_status ath_draw_noise(ath_sample_job *job, double *z);
+/* The same with a level for each image, (n). */
+ath_status ath_predict_each(ath_sample_job *job, const double *x, const ath_level *at, double *x0);
+/* d = (x - x0)/sigma, the flow's dx/dsigma in the views SIGMA and ODE. x0 may be d. */
+ath_status ath_slope(ath_sample_job *job, const double *x, ath_level at, double *d);
+/* A level between the given ones, by its sigma in the sampler's view (SIGMA or ODE). */
+ath_level ath_level_at(const ath_sample_job *job, double sigma);
+
+/* A standard normal tensor (n, dim) for the way between two levels: image i's Brownian path in sigma/alpha, which
+ * depends on the seed and the image's number alone, between the two, over the root of their distance. So runs of
+ * any number of steps see one noise, finer or coarser. Draws over ways that do not overlap are independent. */
+ath_status ath_draw_noise(ath_sample_job *job, ath_level from, ath_level to, double *z);
+ath_status ath_draw_noise_each(ath_sample_job *job, const ath_level *from, const ath_level *to, double *z);
+/* One that belongs to a level and no path: independent of every other draw. For noise that is added to be taken away again (churn,
+ * Langevin steps). */
+ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z);
 /* Tells on_step, if there is one, that step `step` (0 ..) is done. */
 ath_status ath_step_done(ath_sample_job *job, int step, const double *x0);
 

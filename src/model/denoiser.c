@@ -61,16 +61,12 @@ void ath_model_denoiser_free(ath_model_denoiser *d) {
     d->x = d->f = d->t = d->null_label = NULL;
 }
 
-static ath_status denoise(void *self, const double *x, ath_level at, double *x0, ath_err *err) {
+static ath_status denoise(void *self, const double *x, const ath_level *at, size_t each, double *x0, ath_err *err) {
     ath_model_denoiser *d = self;
     const ath_model *m = d->model;
-    const size_t len = (size_t)d->n * image_len(m);
-    const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at);
-    if (!isfinite(k.k_x) || !isfinite(k.k_f))
-        return ath_fail(err, ATH_E_ARG, "%s cannot be turned into an image at pure noise (alpha = 0)",
-                        ath_prediction_name(m->prediction));
+    const size_t n = (size_t)d->n, dim = image_len(m), len = n * dim;
     for (size_t i = 0; i < len; i++) d->x[i] = (float)x[i];
-    for (int i = 0; i < d->n; i++) d->t[i] = (float)at.t;
+    for (size_t i = 0; i < n; i++) d->t[i] = (float)at[i * each].t;
     ath_evaluate(d->workers, m, d->n, d->x, d->t, d->label, d->skip_scales, d->f);
     if (d->guidance != 1) {
         float *null = d->f + len;
@@ -78,7 +74,13 @@ static ath_status denoise(void *self, const double *x, ath_level at, double *x0,
         const float g = (float)d->guidance;
         for (size_t i = 0; i < len; i++) d->f[i] = null[i] + g * (d->f[i] - null[i]);
     }
-    for (size_t i = 0; i < len; i++) x0[i] = k.k_x * x[i] + k.k_f * (double)d->f[i];
+    for (size_t i = 0; i < n; i++) {
+        const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at[i * each]);
+        if (!isfinite(k.k_x) || !isfinite(k.k_f))
+            return ath_fail(err, ATH_E_ARG, "%s cannot be turned into an image at pure noise (alpha = 0)",
+                            ath_prediction_name(m->prediction));
+        for (size_t j = i * dim; j < (i + 1) * dim; j++) x0[j] = k.k_x * x[j] + k.k_f * (double)d->f[j];
+    }
     if (d->clip)
         for (size_t i = 0; i < len; i++) x0[i] = x0[i] > 1 ? 1 : x0[i] < -1 ? -1 : x0[i];
     return ATH_OK;

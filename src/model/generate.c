@@ -43,8 +43,7 @@ static void starting_state(const chunk *c, double *x) {
     for (size_t i = 0; i < len; i++) x[i] *= scale;
 }
 
-static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, double *x, double *work, float *label,
-                            ath_err *err) {
+static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, double *x, float *label, ath_err *err) {
     ath_generate_job *job = c->job;
     for (int i = 0; i < c->n; i++) {
         const int classes = m->null_class >= 0 ? m->null_class : m->classes;
@@ -60,12 +59,12 @@ static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, 
                             .skip_scales = job->skip_scales};
     ATH_TRY(ath_model_denoiser_init(&d, err));
     ath_sample_job run = {.net = ath_model_denoiser_as(&d),
+                          .process = {.kind = ATH_PROCESS_VP, .schedule = &m->schedule},
                           .level = job->level,
                           .n_steps = job->n_steps,
                           .x = x,
                           .n = (size_t)c->n,
                           .dim = c->dim,
-                          .work = work,
                           .config = job->sampler_config,
                           .rng = job->rng,
                           .first_image = (uint64_t)c->first,
@@ -73,7 +72,7 @@ static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, 
                           .user = c,
                           .err = err};
     if (job->noise) run.noise = (ath_noise_source){c, given_noise};
-    const ath_status status = job->sampler->run(&run);
+    const ath_status status = ath_sampler_run(job->sampler, &run);
     job->nfe = run.nfe;
     ath_model_denoiser_free(&d);
     return status;
@@ -83,19 +82,17 @@ ath_status ath_generate(const ath_model *m, ath_workers *workers, ath_generate_j
     const size_t dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
     const size_t most = (size_t)(job->count < CHUNK ? job->count : CHUNK);
     double *x = malloc((most * dim + 1) * sizeof *x);
-    double *work = malloc(((size_t)job->sampler->n_work * most * dim + 1) * sizeof *work);
     float *label = malloc((most + 1) * sizeof *label);
-    ath_status status = x && work && label ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
+    ath_status status = x && label ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
     chunk c = {.job = job, .dim = dim, .total = (job->count + CHUNK - 1) / CHUNK * job->n_steps};
     for (c.first = 0; c.first < job->count && status == ATH_OK; c.first += CHUNK) {
         c.n = job->count - c.first < CHUNK ? job->count - c.first : CHUNK;
-        status = run_chunk(m, workers, &c, x, work, label, err);
+        status = run_chunk(m, workers, &c, x, label, err);
         float *y = out + (size_t)c.first * dim;
         if (status == ATH_OK)
             for (size_t i = 0; i < (size_t)c.n * dim; i++) y[i] = (float)x[i];
     }
     free(x);
-    free(work);
     free(label);
     return status;
 }

@@ -243,7 +243,8 @@ static ath_status preview(trainer *t, ath_err *err) {
     ath_workers *workers = NULL;
     ath_status status = images && level && config && path ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, 0, ATH_FORWARD, err);
-    if (status == ATH_OK) status = ath_levels(&m->schedule, ath_prediction_spacing(m->prediction), steps, level, err);
+    const ath_process process = {.kind = ATH_PROCESS_VP, .schedule = &m->schedule};
+    if (status == ATH_OK) status = ath_levels(&process, ath_prediction_spacing(m->prediction), NULL, steps, level, err);
     if (status == ATH_OK) {
         ath_options_default(sampler->options, sampler->n_options, config);
         ath_workers_use(workers, t->state.ema);

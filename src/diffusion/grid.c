@@ -1,0 +1,160 @@
+/* Grids of levels: see grid.h. */
+#include "diffusion/grid.h"
+#include <math.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *summary;
+} spacings[ATH_SPACINGS] = {
+    {"leading", "timesteps 0, T/n, 2T/n, ...: keeps away from pure noise"},
+    {"linspace", "timesteps evenly from T-1 to 0"},
+    {"trailing", "timesteps T-1, T-1-T/n, ...: starts at the noise itself"},
+    {"quadratic", "the root of the timestep is even: more levels near the image"},
+    {"karras", "sigma^(1/rho) is even, rho = 7"},
+    {"edm", "karras from 80 to 0.002 whatever the model"},
+    {"exponential", "log sigma is even"},
+    {"lambda", "half the log-SNR is even: exponential by its other name"},
+    {"polyexponential", "log sigma follows a power, rho"},
+    {"flow", "sigma/(alpha + sigma) is even, shifted towards noise by `shift`"},
+};
+
+ath_status ath_spacing_parse(const char *name, ath_spacing *out, ath_err *err) {
+    const char *names[ATH_SPACINGS];
+    for (int i = 0; i < ATH_SPACINGS; i++) {
+        names[i] = spacings[i].name;
+        if (strcmp(name, names[i]) == 0) {
+            *out = (ath_spacing)i;
+            return ATH_OK;
+        }
+    }
+    const char *near = ath_nearest_name(name, names, ATH_SPACINGS);
+    return ath_fail(err, ATH_E_ARG, "spacing \"%s\" is not known%s%s%s: see `athanor list spacings`", name,
+                    near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+const char *ath_spacing_name(ath_spacing s) { return spacings[s].name; }
+const char *ath_spacing_summary(ath_spacing s) { return spacings[s].summary; }
+
+#define FIELD(key) .name = #key, .offset = offsetof(ath_grid_options, key)
+static const ath_option table[] = {
+    {FIELD(rho), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1000,
+     .help = "of karras (7) and polyexponential (1)"},
+    {FIELD(sigma_min), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1e6,
+     .help = "least sigma/alpha; 0: the model's"},
+    {FIELD(sigma_max), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1e6, .help = "greatest; 0: the model's"},
+    {FIELD(shift), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1000, .help = "of flow; 0: the model's"},
+    {FIELD(final), .type = ATH_OPT_TEXT, .dflt = "zero", .choices = "zero|sigma_min",
+     .help = "where the last step ends"},
+};
+
+const ath_option *ath_grid_table(int *n) {
+    *n = sizeof table / sizeof *table;
+    return table;
+}
+
+static double ratio_of(ath_level at) { return at.alpha > 0 ? at.sigma / at.alpha : (double)INFINITY; }
+
+/* ---- by timestep ---- */
+
+/* rint rounds halves to even, as numpy does. */
+static double timestep(ath_spacing how, int T, int n, int i) {
+    const double left = n - 1 - i, whole = n > 1 ? n - 1 : 1;
+    if (how == ATH_LEADING) return left * (T / n);
+    if (how == ATH_LINSPACE) return rint(left * (T - 1) / whole);
+    if (how == ATH_QUADRATIC) return n > 1 ? (T - 1) * (left / whole) * (left / whole) : T - 1;
+    return rint(T - i * ((double)T / n)) - 1;
+}
+
+static ath_level level_at_timestep(const ath_process *p, int T, double t) {
+    if (p->kind == ATH_PROCESS_VP) return ath_schedule_level(p->schedule, t);
+    const double sigma = (t + 1) / T; /* the last timestep of a flow is the noise itself */
+    return ath_process_level(p, sigma / (1 - sigma));
+}
+
+static ath_status by_timestep(const ath_process *p, ath_spacing how, bool to_the_least, int n_steps, ath_level *level,
+                              ath_err *err) {
+    if (p->kind == ATH_PROCESS_VE || (p->kind == ATH_PROCESS_VP && !p->schedule))
+        return ath_fail(err, ATH_E_ARG, "spacing %s counts timesteps, which this model has not: use karras",
+                        ath_spacing_name(how));
+    const int T = p->schedule ? p->schedule->timesteps : 1000;
+    const int points = n_steps + (to_the_least && how != ATH_TRAILING);
+    if (n_steps < 1 || points > T)
+        return ath_fail(err, ATH_E_ARG, "%d steps: expected 1 to the schedule's %d timesteps", n_steps, T);
+    for (int i = 0; i < points; i++) level[i] = level_at_timestep(p, T, timestep(how, T, points, i));
+    if (points == n_steps) level[n_steps] = to_the_least ? level_at_timestep(p, T, 0) : ath_process_level(p, 0);
+    return ATH_OK;
+}
+
+/* ---- by sigma/alpha ---- */
+
+/* `r` falls from 1 at the noisiest level to 0 at the least noisy. */
+static double ratio_at(ath_spacing how, double r, double least, double most, double rho) {
+    if (how == ATH_KARRAS || how == ATH_EDM) {
+        const double low = pow(least, 1 / rho), high = pow(most, 1 / rho);
+        return pow(high + (1 - r) * (low - high), rho);
+    }
+    return exp(pow(r, rho) * (log(most) - log(least)) + log(least));
+}
+
+static void range_of(const ath_process *p, ath_spacing how, double *least, double *most) {
+    *least = p->kind == ATH_PROCESS_VE && p->sigma_min > 0 ? p->sigma_min : 0.002;
+    *most = p->kind == ATH_PROCESS_VE && p->sigma_max > 0 ? p->sigma_max : 80;
+    if (p->kind != ATH_PROCESS_VP || !p->schedule || how == ATH_EDM) return;
+    *least = ratio_of(ath_schedule_level(p->schedule, 0));
+    *most = fmin(ratio_of(ath_schedule_level(p->schedule, p->schedule->timesteps - 1)), 200);
+}
+
+static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid_options *o, int points,
+                           ath_level *level, ath_err *err) {
+    double least, most;
+    range_of(p, how, &least, &most);
+    if (o->sigma_min > 0) least = o->sigma_min;
+    if (o->sigma_max > 0) most = o->sigma_max;
+    if (!(least < most))
+        return ath_fail(err, ATH_E_ARG, "sigma from %g to %g: expected sigma_max above sigma_min", most, least);
+    double rho = how == ATH_KARRAS || how == ATH_EDM ? 7 : 1;
+    if (o->rho > 0 && how != ATH_EXPONENTIAL && how != ATH_LAMBDA) rho = o->rho;
+    for (int i = 0; i < points; i++) {
+        const double r = points > 1 ? 1 - (double)i / (points - 1) : 1;
+        level[i] = ath_process_level(p, ratio_at(how, r, least, most, rho));
+    }
+    return ATH_OK;
+}
+
+/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n */
+static void by_flow_time(const ath_process *p, const ath_grid_options *o, int n_steps, int points, ath_level *level) {
+    const double shift = o->shift > 0 ? o->shift : p->shift > 0 ? p->shift : 1;
+    for (int i = 0; i < points; i++) {
+        const double u = 1 - (double)i / (points > n_steps ? points : n_steps);
+        const double t = shift * u / (1 + (shift - 1) * u);
+        level[i] = ath_process_level(p, t / (1 - t));
+    }
+}
+
+ath_status ath_levels(const ath_process *p, ath_spacing how, const ath_grid_options *o, int n_steps, ath_level *level,
+                      ath_err *err) {
+    static const ath_grid_options usual = {.final = "zero"};
+    if (!o) o = &usual;
+    const bool to_the_least = strcmp(o->final, "sigma_min") == 0;
+    if (how <= ATH_QUADRATIC) return by_timestep(p, how, to_the_least, n_steps, level, err);
+    if (n_steps < 1) return ath_fail(err, ATH_E_ARG, "%d steps: expected 1 or more", n_steps);
+    const int points = n_steps + to_the_least;
+    if (how == ATH_UNIFORM_FLOW)
+        by_flow_time(p, o, n_steps, points, level);
+    else
+        ATH_TRY(by_ratio(p, how, o, points, level, err));
+    if (!to_the_least) level[n_steps] = ath_process_level(p, 0);
+    return ATH_OK;
+}
+
+ath_status ath_levels_from_ratios(const ath_process *p, const double *ratio, int n, ath_level *level, ath_err *err) {
+    if (n < 2) return ath_fail(err, ATH_E_ARG, "%d sigmas: expected two or more, the noisiest first", n);
+    for (int i = 0; i < n; i++) {
+        if (!(ratio[i] >= 0) || (i < n - 1 && ratio[i] == 0))
+            return ath_fail(err, ATH_E_ARG, "sigma %d is %g: expected numbers above 0, the last may be 0", i, ratio[i]);
+        if (i && ratio[i] > ratio[i - 1])
+            return ath_fail(err, ATH_E_ARG, "sigma %d, %g, is above the one before it, %g", i, ratio[i], ratio[i - 1]);
+        level[i] = ath_process_level(p, ratio[i]);
+    }
+    return ATH_OK;
+}
