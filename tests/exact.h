@@ -136,7 +136,7 @@ static inline void start_at(const exact_net *net, ath_level at, ath_rng rng, uin
 }
 
 /* The states of a run as they come, by on_step = keep_state; `len` numbers each. */
-enum { IMAGES = 8, MAX_STEPS = 64, STATE = IMAGES * MAX_DIM };
+enum { IMAGES = 8, MAX_STEPS = 128, STATE = IMAGES * MAX_DIM };
 typedef struct recorder {
     size_t len;
     double x[MAX_STEPS + 1][STATE];

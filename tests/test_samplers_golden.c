@@ -1,20 +1,9 @@
 /* Samplers beside other implementations: the exact denoisers of these tests give the values
  * that were recorded, and DDIM and DDPM follow diffusers step by step on them. */
 #include "check.h"
-#include "exact.h"
-#include "golden/golden.h"
+#include "follow.h"
 
 /* ---- the exact denoiser itself ---- */
-
-static mixture read_mixture(const json_t *root, const char *name) {
-    const json_t *one = golden_at(root, name);
-    mixture m = {.dim = (int)golden_number(one, "d")};
-    m.parts = (int)golden_list(golden_at(one, "weights"), m.weight, MAX_PARTS);
-    golden_list(golden_at(one, "stds"), m.deviation, MAX_PARTS);
-    for (int k = 0; k < m.parts; k++)
-        golden_list(json_array_get(golden_at(one, "means"), (size_t)k), m.mean[k], MAX_DIM);
-    return m;
-}
 
 /* Kinds: vp by alpha_bar, with eps and x0; ve (alpha = 1), where x0 is called D and eps is the slope of the flow;
  * rf (alpha = 1 - t, sigma = t), with the velocity eps - x0. */
@@ -92,20 +81,6 @@ static const char *config_text(const json_t *config, const json_t *defaults, con
     return own ? json_string_value(own) : golden_text(defaults, key);
 }
 
-/* noise[k] of noise.json, `len` numbers each */
-typedef struct noise_list {
-    const json_t *noise;
-    size_t len;
-} noise_list;
-
-static ath_status recorded_noise(void *self, int k, double *out, ath_err *e) {
-    const noise_list *list = self;
-    const json_t *tensor = json_array_get(list->noise, (size_t)k);
-    if (!tensor) return ath_fail(e, ATH_E_ARG, "no noise %d", k);
-    CHECK(golden_list(tensor, out, list->len) == list->len, "noise %d is too short", k);
-    return ATH_OK;
-}
-
 static ath_schedule schedule_of(const json_t *config, const json_t *defaults) {
     int n = 0;
     const ath_schedule_kind *kinds = ath_schedule_kinds(&n);
@@ -180,7 +155,7 @@ static double follow_case(const json_t *one, const json_t *defaults, const mixtu
     const json_t *states = golden_at(one, "x");
     const int n = (int)json_array_size(states) - 1;
     recorder r = {.len = IMAGES * (size_t)data->dim};
-    noise_list draws = {noise, r.len};
+    noise_list draws = {noise, r.len, NULL};
     double x[STATE], expected[STATE], worst = 0;
     golden_list(json_array_get(states, 0), x, STATE);
     ath_sample_job job = {.net = {&net, exact_x0},

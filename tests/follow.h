@@ -1,0 +1,110 @@
+/* Follows recorded trajectories of other implementations (tests/golden, ../shared/golden/README.md) with a sampler of ours, state by
+ * state, on the same exact model from the same start, with the same noise. */
+#ifndef ATH_TESTS_FOLLOW_H
+#define ATH_TESTS_FOLLOW_H
+#include "exact.h"
+#include "golden/golden.h"
+
+static inline mixture read_mixture(const json_t *root, const char *name) {
+    const json_t *one = golden_at(root, name);
+    mixture m = {.dim = (int)golden_number(one, "d")};
+    m.parts = (int)golden_list(golden_at(one, "weights"), m.weight, MAX_PARTS);
+    golden_list(golden_at(one, "stds"), m.deviation, MAX_PARTS);
+    for (int k = 0; k < m.parts; k++)
+        golden_list(json_array_get(golden_at(one, "means"), (size_t)k), m.mean[k], MAX_DIM);
+    return m;
+}
+
+/* The files that cases need: mixtures, noise, and the cases themselves. */
+typedef struct golden_set {
+    json_t *mixtures, *noise, *root;
+} golden_set;
+
+/* From ATH_TEST_GOLDEN, or ATH_SHARED_GOLDEN; false where a file is missing. */
+static inline bool open_golden_set(golden_set *g, const char *folder, const char *file) {
+    *g = (golden_set){golden_open(folder, "mixtures.json"), golden_open(folder, "noise.json"),
+                      golden_open(folder, file)};
+    return g->mixtures && g->noise && g->root;
+}
+
+static inline void close_golden_set(golden_set *g) {
+    json_decref(g->mixtures);
+    json_decref(g->noise);
+    json_decref(g->root);
+}
+
+/* noise[k] of noise.json, `len` numbers each; `order`, where given, says which tensor draw k is. */
+typedef struct noise_list {
+    const json_t *noise;
+    size_t len;
+    const int *order;
+} noise_list;
+
+static inline ath_status recorded_noise(void *self, int k, double *out, ath_err *e) {
+    const noise_list *list = self;
+    const json_t *tensor = json_array_get(list->noise, (size_t)(list->order ? list->order[k] : k));
+    if (!tensor) return ath_fail(e, ATH_E_ARG, "no noise %d", k);
+    CHECK(golden_list(tensor, out, list->len) == list->len, "noise %d is too short", k);
+    return ATH_OK;
+}
+
+/* One case, as its file tells it. The recorded state in VE scale (x/alpha) is followed with a ve process, in VP's with vp, and so
+ * on: `process` says which, and the levels below are of that process. */
+typedef struct follow_case {
+    const char *id, *sampler, *options;
+    ath_process process;
+    ath_level level[MAX_STEPS + 1];
+    int n_steps;
+    ath_prediction says; /* what the exact network predicts: SAMPLE serves any process */
+    double clip;         /* 0: none */
+    const json_t *states;
+    /* states[state_of[i]] is what we have after i steps; -1: nothing to compare. NULL: states[i]. */
+    const int *state_of;
+    const int *noise_order; /* NULL: 0, 1, 2, ... */
+    int nfe;                /* expected; 0: not checked */
+} follow_case;
+
+/* The largest error over the states compared, each relative to that state's largest number (at least 1). */
+static inline double follow_one(const golden_set *g, const follow_case *c, const char *mixture_name) {
+    exact_net net = {.data = read_mixture(g->mixtures, mixture_name), .n = IMAGES, .says = c->says, .clip = c->clip};
+    const size_t len = IMAGES * (size_t)net.data.dim;
+    recorder *r = get_memory(sizeof *r);
+    r->len = len;
+    noise_list draws = {golden_at(golden_at(g->noise, mixture_name), "noise"), len, c->noise_order};
+    double x[STATE], expected[STATE], worst = 0;
+    golden_list(json_array_get(c->states, (size_t)(c->state_of ? c->state_of[0] : 0)), x, STATE);
+    ath_sample_job job = {.net = {&net, exact_x0},
+                          .process = c->process,
+                          .level = c->level,
+                          .n_steps = c->n_steps,
+                          .x = x,
+                          .n = IMAGES,
+                          .dim = (size_t)net.data.dim,
+                          .noise = {&draws, recorded_noise},
+                          .on_step = keep_state,
+                          .user = r};
+    run_info info;
+    CHECK_OK(run_job(find(c->sampler), c->options, &job, &info));
+    CHECK(r->steps == c->n_steps, "%s: %d steps, expected %d", c->id, r->steps, c->n_steps);
+    CHECK(c->nfe == 0 || info.nfe == c->nfe, "%s: %d evaluations, expected %d", c->id, info.nfe, c->nfe);
+    for (int i = 1; i <= c->n_steps; i++) {
+        const int at = c->state_of ? c->state_of[i] : i;
+        if (at < 0) continue;
+        CHECK(golden_list(json_array_get(c->states, (size_t)at), expected, STATE) == len, "%s: state %d", c->id, at);
+        double scale = 1;
+        for (size_t k = 0; k < len; k++) scale = fmax(scale, fabs(expected[k]));
+        for (size_t k = 0; k < len; k++) worst = fmax(worst, fabs(r->x[i][k] - expected[k]) / scale);
+    }
+    free(r);
+    return worst;
+}
+
+/* Levels of a process from a list of sigma/alpha, ends included. */
+static inline int ratio_levels(const ath_process *p, const json_t *list, ath_level *level) {
+    double ratio[MAX_STEPS + 1];
+    const int n = (int)golden_list(list, ratio, MAX_STEPS + 1);
+    CHECK_OK(ath_levels_from_ratios(p, ratio, n, level, &err));
+    return n - 1;
+}
+
+#endif
