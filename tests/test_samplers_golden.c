@@ -133,8 +133,8 @@ static const char *left_out(const json_t *one, const json_t *config, const json_
     return NULL;
 }
 
-static double follow_case(const json_t *one, const json_t *defaults, const mixture *data, const json_t *noise,
-                          bool ddim) {
+static double compare_case(const json_t *one, const json_t *defaults, const mixture *data, const json_t *noise,
+                           bool ddim) {
     const char *id = golden_text(one, "id");
     const json_t *config = golden_at(one, "config"), *eta = json_object_get(golden_at(one, "step_kwargs"), "eta");
     ath_level level[MAX_STEPS + 1];
@@ -203,7 +203,7 @@ static void follow(const char *folder, bool full, const char *file, bool ddim, i
         if (left_out(one, golden_at(one, "config"), defaults, ddim)) continue;
         const char *name = golden_text(one, "mixture");
         const mixture data = read_mixture(mixtures, name);
-        worst = fmax(worst, follow_case(one, defaults, &data, golden_at(golden_at(noise, name), "noise"), ddim));
+        worst = fmax(worst, compare_case(one, defaults, &data, golden_at(golden_at(noise, name), "noise"), ddim));
         compared++;
     }
     CHECK(compared >= at_least, "%s: only %d trajectories of %zu were compared", file, compared,
