@@ -19,17 +19,12 @@ static const struct {
 };
 
 ath_status ath_spacing_parse(const char *name, ath_spacing *out, ath_err *err) {
-    const char *names[ATH_SPACINGS];
-    for (int i = 0; i < ATH_SPACINGS; i++) {
-        names[i] = spacings[i].name;
-        if (strcmp(name, names[i]) == 0) {
+    for (int i = 0; i < ATH_SPACINGS; i++)
+        if (strcmp(name, spacings[i].name) == 0) {
             *out = (ath_spacing)i;
             return ATH_OK;
         }
-    }
-    const char *near = ath_nearest_name(name, names, ATH_SPACINGS);
-    return ath_fail(err, ATH_E_ARG, "spacing \"%s\" is not known%s%s%s: see `athanor list spacings`", name,
-                    near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return ath_fail(err, ATH_E_ARG, "spacing \"%s\" is not known, see `athanor list spacings`", name);
 }
 
 const char *ath_spacing_name(ath_spacing s) { return spacings[s].name; }

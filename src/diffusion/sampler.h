@@ -47,7 +47,8 @@ typedef struct ath_sample_job {
     size_t n, dim;
     const void *config; /* the sampler's options, already checked             */
     ath_rng rng;
-    uint64_t first_image; /* image i draws as number first_image + i            */
+    uint64_t first_image;     /* image i draws as number first_image + i ...                */
+    uint64_t images_per_path; /* ... divided by this, 0 meaning 1: neighbours may share their noise */
     ath_noise_source noise;
     /* Called after each step with the state there, in the model's own coordinates, and the last x0, NULL for
      * none. Anything but ATH_OK ends the run with that status. */
