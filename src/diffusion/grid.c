@@ -116,13 +116,15 @@ static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid
     return ATH_OK;
 }
 
-/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n */
+/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n. Only a flow starts at the noise itself: an epsilon network can say no image there. */
 static void by_flow_time(const ath_process *p, const ath_grid_options *o, int n_steps, int points, ath_level *level) {
     const double shift = o->shift > 0 ? o->shift : p->shift > 0 ? p->shift : 1;
+    double least, most = (double)INFINITY;
+    if (p->kind != ATH_PROCESS_FLOW) range_of(p, ATH_UNIFORM_FLOW, &least, &most);
     for (int i = 0; i < points; i++) {
         const double u = 1 - (double)i / (points > n_steps ? points : n_steps);
         const double t = shift * u / (1 + (shift - 1) * u);
-        level[i] = ath_process_level(p, t / (1 - t));
+        level[i] = ath_process_level(p, fmin(t / (1 - t), most));
     }
 }
 
