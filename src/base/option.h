@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "base/status.h"
 
-enum { ATH_MAX_INTS = 16, ATH_TEXT_LEN = 256 };
+enum { ATH_MAX_INTS = 16, ATH_TEXT_LEN = 1024 };
 
 /* A short list of whole numbers: "1,2,2". */
 typedef struct ath_ints {
