@@ -48,6 +48,7 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
     for (int i = 0; i < c->n; i++)
         label[i] = (float)(job->label >= 0 ? job->label : s->classes ? (c->first + i) / neighbours % s->classes : 0);
     ath_generate_start(s, job, c->first, c->n, x);
+    ath_mixture_denoiser exact = {s->mixture, s->pool, (size_t)c->n, job->clip};
     ath_model_denoiser d = {.model = s->model,
                             .workers = s->workers,
                             .n = c->n,
@@ -55,8 +56,8 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
                             .guidance = job->guidance,
                             .clip = job->clip,
                             .skip_scales = job->skip_scales};
-    ATH_TRY(ath_model_denoiser_init(&d, err));
-    ath_sample_job run = {.net = ath_model_denoiser_as(&d),
+    if (!s->exact) ATH_TRY(ath_model_denoiser_init(&d, err));
+    ath_sample_job run = {.net = s->exact ? ath_mixture_denoiser_as(&exact) : ath_model_denoiser_as(&d),
                           .process = s->process,
                           .level = job->level,
                           .n_steps = job->n_steps,
