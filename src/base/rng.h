@@ -23,7 +23,8 @@ typedef enum ath_stream {
     ATH_S_DROPOUT,  /* dropout masks; index = image of the run and op            */
     ATH_S_SAMPLER,  /* a sampler's noise; index = image and draw                 */
     ATH_S_START,    /* a sampler's starting noise; index = image                 */
-    ATH_S_TEST
+    ATH_S_TEST,     /* the tests                                                 */
+    ATH_S_SCORE     /* a score's own numbers; index = projection                 */
 } ath_stream;
 
 /* Fills out[0..n) with N(0,1) (Box-Muller). `index` names the item. */
