@@ -67,7 +67,8 @@ static void every_sampler_says_what_it_is(void **state) {
 }
 
 /* When all data are one image the denoiser says that image from anywhere, and every sampler that is consistent
- * ends on it. */
+ * ends on it. The bound is for rounding: in two steps of a linspace grid a slope at sigma/alpha = 0.01 is weighed with a step
+ * from 157, and in a Runge-Kutta step the next stage is weighed with it again. */
 static void data_of_one_image_is_sampled_exactly(void **state) {
     (void)state;
     enum { N = 3, DIM = 4 };
@@ -92,14 +93,26 @@ static void data_of_one_image_is_sampled_exactly(void **state) {
                 CHECK_OK(run_job(all[i], "", &job, NULL));
                 for (int k = 0; k < N * DIM; k++) {
                     const double expected = net.data.mean[0][k % DIM];
-                    CHECK(fabs(x[k] - expected) < 1e-12, "%s, %d %s steps: %.15g, expected %.15g", all[i]->name,
+                    CHECK(fabs(x[k] - expected) < 1e-6, "%s, %d %s steps: %.15g, expected %.15g", all[i]->name,
                           counts[c], ath_spacing_name((ath_spacing)how), x[k], expected);
                 }
             }
 }
 
-/* Every sampler, and the one deterministic by default that can draw. */
+/* Every sampler, and what its options make of it. */
 static int variants(const ath_sampler **sampler, const char **options, int room) {
+    static const char *const more[][2] = {{"abv", "order=1"},
+                                          {"abv", "order=3"},
+                                          {"amed", "base=euler,r=0.45/0.55"},
+                                          {"amed", "base=ipndm,scale_dir=0.98/1.01,scale_time=1.02,afs=1"},
+                                          {"deis", "mode=rhoab,order=4"},
+                                          {"deis", "mode=tab,afs=1"},
+                                          {"ipndm", "afs=1"},
+                                          {"ipndm", "order=2,denoise_to_zero=0"},
+                                          {"ipndm_v", "afs=1,denoise_to_zero=0"},
+                                          {"lms", "order=2,denoise_to_zero=1"},
+                                          {"plms", "denoise_to_zero=1"},
+                                          {"pndm", "denoise_to_zero=1"}};
     int n = 0, count = 0;
     const ath_sampler *const *all = ath_sampler_all(&n);
     for (int i = 0; i < n && count + 2 < room; i++) {
@@ -109,9 +122,25 @@ static int variants(const ath_sampler **sampler, const char **options, int room)
         if (ath_options_find(all[i]->options, all[i]->n_options, "variance"))
             sampler[count] = all[i], options[count++] = "variance=fixed_large";
     }
+    for (size_t i = 0; i < sizeof more / sizeof *more && count < room; i++)
+        sampler[count] = find(more[i][0]), options[count++] = more[i][1];
     return count;
 }
-enum { MAX_VARIANTS = 64 };
+enum { MAX_VARIANTS = 96 };
+
+/* Whether it draws noise with these options. */
+static bool draws(const ath_sampler *s, const char *options) {
+    enum { DIM = 2, STEPS = 6 };
+    ath_level level[STEPS + 1];
+    double x[DIM];
+    run_info info;
+    exact_net net = gaussian(0.1, 0.6, DIM, 1);
+    usual_levels(ATH_LEADING, STEPS, level);
+    start_at(&net, level[0], (ath_rng){1}, 0, x);
+    ath_sample_job job = {.net = {&net, exact_x0}, .level = level, .n_steps = STEPS, .x = x, .n = 1, .dim = DIM};
+    CHECK_OK(run_job(s, options, &job, &info));
+    return info.draws > 0;
+}
 
 static void an_image_does_not_depend_on_its_batch(void **state) {
     (void)state;
@@ -190,6 +219,15 @@ static ath_status stop_at_two(void *user, int step, const double *x, const doubl
     return step == 2 ? ATH_E_STOP : ATH_OK;
 }
 
+static int promised_nfe(const ath_sampler *s, const char *options, int steps, bool to_clean) {
+    void *config = get_memory(s->config_size);
+    ath_options_default(s->options, s->n_options, config);
+    CHECK_OK(ath_options_parse(s->options, s->n_options, config, options, &err));
+    const int nfe = ath_sampler_nfe(s, config, steps, to_clean);
+    free(config);
+    return nfe;
+}
+
 static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
     (void)state;
     enum { DIM = 2, STEPS = 9 };
@@ -213,10 +251,10 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
                               .on_step = keep_state,
                               .user = &r};
         CHECK_OK(run_job(s, options[v], &job, &info));
-        /* a step onto the clean level may cost less */
-        CHECK(info.nfe == net.calls && info.nfe <= STEPS * s->nfe_per_step && info.nfe > (STEPS - 1) * s->nfe_per_step,
-              "%s: counted %d evaluations of %d calls in %d steps of %d", s->name, info.nfe, net.calls, STEPS,
-              s->nfe_per_step);
+        const int expected = promised_nfe(s, options[v], STEPS, true);
+        CHECK(info.nfe == net.calls && (s->adaptive || info.nfe == expected),
+              "%s %s: counted %d evaluations of %d calls in %d steps, expected %d", s->name, options[v], info.nfe,
+              net.calls, STEPS, expected);
         CHECK(r.steps == STEPS && memcmp(r.x[STEPS], x, sizeof x) == 0, "%s: on_step saw %d steps of %d", s->name,
               r.steps, STEPS);
 
@@ -234,7 +272,8 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
         const ath_status status = run_job(s, options[v], &job, &info);
         CHECK(status == ATH_E_STOP && seen == 3, "%s: status %d after %d steps, expected a stop after 3", s->name,
               (int)status, seen);
-        CHECK(net.calls <= 3 * s->nfe_per_step, "%s: %d evaluations in 3 steps", s->name, net.calls);
+        CHECK(s->adaptive || net.calls <= promised_nfe(s, options[v], 3, false), "%s %s: %d evaluations in 3 steps",
+              s->name, options[v], net.calls);
     }
 }
 
@@ -258,7 +297,7 @@ static void failures_of_the_network_and_the_noise_end_the_run(void **state) {
         ath_sample_job job = {.net = {&net, exact_x0}, .level = level, .n_steps = STEPS, .x = x, .n = 1, .dim = DIM};
         CHECK_FAILS(run_job(sampler[v], options[v], &job, NULL), ATH_E_MEM, "the network failed");
         CHECK(net.calls == 4, "%s: %d calls, the fourth failed", sampler[v]->name, net.calls);
-        if (!sampler[v]->stochastic && !*options[v]) continue;
+        if (!draws(sampler[v], options[v])) continue;
         net.fail_at = 0;
         job = (ath_sample_job){.net = {&net, exact_x0},
                                .level = level,
@@ -380,7 +419,7 @@ static void stochastic_samplers_draw_from_the_data(void **state) {
     double *x = get_memory((size_t)N * DIM * sizeof *x);
     usual_levels(ATH_LEADING, STEPS, level);
     for (int v = variants(sampler, options, MAX_VARIANTS) - 1; v >= 0; v--) {
-        if (!sampler[v]->stochastic && !*options[v]) continue;
+        if (!draws(sampler[v], options[v])) continue;
         exact_net net = gaussian(-0.2, 0.5, DIM, N);
         start_at(&net, level[0], (ath_rng){123}, 0, x);
         ath_sample_job job = {
