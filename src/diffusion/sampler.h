@@ -126,5 +126,7 @@ ath_status ath_draw_noise_each(ath_sample_job *job, const ath_level *from, const
 ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z);
 /* Tells on_step, if there is one, that step `step` (0 ..) is done. */
 ath_status ath_step_done(ath_sample_job *job, int step, const double *x0);
+/* The same with a state that is not job->x: what a sampler that takes steps of its own was at level[step + 1]. */
+ath_status ath_step_done_at(ath_sample_job *job, int step, const double *x, const double *x0);
 
 #endif
