@@ -64,6 +64,82 @@ static void a_longer_fill_begins_with_the_shorter_one(void **state) {
     }
 }
 
+static uint32_t scramble(uint32_t i) { return i * 2654435761u ^ i * 40503u << 13; }
+
+/* libm's, where the angle is brought to an eighth of a turn in integers first: beside a quarter turn the cosine of
+ * 2 pi u2 would be the rounding of its argument. */
+static void box_muller_by_libm(uint32_t a, uint32_t b, double *z) {
+    const double radius = sqrt(-2 * log(((double)a + 1) * 0x1p-32));
+    const uint32_t quarter = (b + (1u << 29)) >> 30 & 3;
+    const double angle = (double)(int32_t)(b - (quarter << 30)) * 0x1p-30 * 1.5707963267948966;
+    const double c = cos(angle), s = sin(angle);
+    const double turned[4][2] = {{c, s}, {-s, c}, {-c, -s}, {s, -c}};
+    z[0] = radius * turned[quarter][0];
+    z[1] = radius * turned[quarter][1];
+}
+
+/* The relative error of a pair. */
+static double error_of(uint32_t a, uint32_t b) {
+    double z[2], expected[2], worst = 0;
+    ath_box_muller(&a, &b, 1, z);
+    box_muller_by_libm(a, b, expected);
+    for (int j = 0; j < 2; j++) {
+        const double error = fabs(z[j] - expected[j]);
+        CHECK(error <= 2e-13 * fabs(expected[j]), "words %08x %08x: %.17g, libm says %.17g", (unsigned)a, (unsigned)b,
+              z[j], expected[j]);
+        if (error > 0) worst = fmax(worst, error / fabs(expected[j]));
+    }
+    return worst;
+}
+
+/* Both sides of every power of two are both sides of exponents, quarters and eighths of a turn. */
+static void box_muller_agrees_with_libm(void **state) {
+    (void)state;
+    enum { EDGES = 33 * 3, N = 1 << 20 };
+    uint32_t edge[EDGES];
+    double worst = 0;
+    for (int i = 0; i < EDGES; i++) edge[i] = (uint32_t)(((uint64_t)1 << (i / 3)) + (uint64_t)(i % 3) - 1);
+    for (int i = 0; i < EDGES; i++)
+        for (int j = 0; j < EDGES; j++) worst = fmax(worst, error_of(edge[i], edge[j]));
+    for (uint32_t i = 0; i < N; i++) worst = fmax(worst, error_of(scramble(i), scramble(i + 77)));
+    print_message("largest relative error %.1e\n", worst);
+}
+
+/* Vectors and what is left over do the same arithmetic. */
+static void box_muller_gives_the_same_in_any_number(void **state) {
+    (void)state;
+    enum { N = 67 };
+    uint32_t a[N], b[N];
+    double all[2 * N], one[2];
+    for (uint32_t i = 0; i < N; i++) a[i] = scramble(i), b[i] = scramble(i + 1000);
+    ath_box_muller(a, b, N, all);
+    for (size_t i = 0; i < N; i++) {
+        ath_box_muller(a + i, b + i, 1, one);
+        CHECK(memcmp(one, all + 2 * i, sizeof one) == 0, "pair %zu: alone %.17g, among %d %.17g", i, one[0], N,
+              all[2 * i]);
+    }
+}
+
+/* A uniform is the upper 24 bits of the same word. */
+static void normal_numbers_are_made_of_the_generators_words(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    double z[N];
+    float u[N];
+    int compared = 0;
+    ath_rng_normal_f64(seed7, ATH_S_TEST, 4, z, N);
+    ath_rng_uniform(seed7, ATH_S_TEST, 4, u, N);
+    for (int i = 0; i < N; i += 2) {
+        if (u[i] < 0.01f || u[i] > 0.99f) continue; /* where the logarithm's slope is moderate */
+        const double radius = sqrt(-2 * log((double)u[i])), angle = 6.283185307179586 * (double)u[i + 1];
+        CHECK(fabs(z[i] - radius * cos(angle)) < 1e-4 && fabs(z[i + 1] - radius * sin(angle)) < 1e-4,
+              "numbers %d and %d: %g %g, expected %g %g", i, i + 1, z[i], z[i + 1], radius * cos(angle),
+              radius * sin(angle));
+        compared++;
+    }
+    CHECK(compared > N / 3, "%d pairs of %d", compared, N / 2);
+}
+
 static double correlation(const float *a, const float *b, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
@@ -225,6 +301,9 @@ int main(void) {
         cmocka_unit_test(the_generator_gives_the_known_answer_of_random123),
         cmocka_unit_test(the_same_counters_give_the_same_draw),
         cmocka_unit_test(a_longer_fill_begins_with_the_shorter_one),
+        cmocka_unit_test(box_muller_agrees_with_libm),
+        cmocka_unit_test(box_muller_gives_the_same_in_any_number),
+        cmocka_unit_test(normal_numbers_are_made_of_the_generators_words),
         cmocka_unit_test(seeds_streams_and_indices_draw_independent_numbers),
         cmocka_unit_test(normal_numbers_have_the_moments_of_the_normal),
         cmocka_unit_test(uniform_numbers_fill_the_unit_interval_evenly),

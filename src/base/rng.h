@@ -24,12 +24,17 @@ typedef enum ath_stream {
     ATH_S_SAMPLER,  /* a sampler's noise; index = image and draw                 */
     ATH_S_START,    /* a sampler's starting noise; index = image                 */
     ATH_S_PATH,     /* a sampler's Brownian path; index = image and place in it  */
+    ATH_S_DATA,     /* draws of an exact model's data; index = draw              */
+    ATH_S_SCORE,    /* a score's own numbers; index = projection                 */
     ATH_S_TEST
 } ath_stream;
 
 /* Fills out[0..n) with N(0,1) (Box-Muller). `index` names the item. */
 void ath_rng_normal(ath_rng rng, ath_stream who, uint64_t index, float *out, size_t n);
 void ath_rng_normal_f64(ath_rng rng, ath_stream who, uint64_t index, double *out, size_t n);
+/* What both are made with: z[2i], z[2i+1] = sqrt(-2 log u1) (cos, sin)(2 pi u2), u1 = (a[i] + 1)/2^32, u2 = b[i]/2^32, for i < n, to a
+ * relative error below 2e-13. */
+void ath_box_muller(const uint32_t *a, const uint32_t *b, size_t n, double *z);
 /* Fills out[0..n) with U[0,1): multiples of 2^-24. */
 void ath_rng_uniform(ath_rng rng, ath_stream who, uint64_t index, float *out, size_t n);
 /* One draw from U[0,1), a multiple of 2^-53. */

@@ -14,7 +14,7 @@
 typedef struct options {
     char out[ATH_TEXT_LEN], sampler[ATH_TEXT_LEN], grid[ATH_TEXT_LEN], spacing[ATH_TEXT_LEN], levels[ATH_TEXT_LEN];
     char skip_tuning[ATH_TEXT_LEN], images[ATH_TEXT_LEN], noise[ATH_TEXT_LEN], trajectory[ATH_TEXT_LEN];
-    char interpolate[ATH_TEXT_LEN];
+    char trajectory_grid[ATH_TEXT_LEN], gif[ATH_TEXT_LEN], interpolate[ATH_TEXT_LEN];
     int steps, nfe, order, count, label, threads;
     int64_t seed;
     bool clip_sample, quiet, json;
@@ -59,6 +59,9 @@ static const ath_option table[] = {
      .help = "safetensors with x_init or x_start, and noise (see README)"},
     {FIELD(trajectory, "trajectory"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
      .help = "write every step's state as safetensors"},
+    {FIELD(trajectory_grid, "trajectory-grid"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.png",
+     .help = "the way from noise to image, a row an image"},
+    {FIELD(gif, "gif"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.gif", .help = "the same, moving"},
     {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
      .help = "workers; 0: all cores"},
     {FIELD(json, "json"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print what was done as one JSON object"},
@@ -160,23 +163,47 @@ static ath_status write_images(const work *w, ath_err *err) {
     return ATH_OK;
 }
 
-static ath_status write_grid(const work *w, ath_err *err) {
+static ath_status write_files(const work *w, int nfe, ath_err *err) {
     const ath_shape s = w->source->image;
+    const options *o = &w->o;
     const ath_png_text text[] = {{"Software", "athanor " ATH_VERSION}, {"athanor", w->command}};
-    return ath_grid_save(w->o.out, w->images, w->o.count, s.h, s.w, s.c, w->cols, w->rows, text, 2, err);
+    if (*o->out) ATH_TRY(ath_grid_save(o->out, w->images, o->count, s.h, s.w, s.c, w->cols, w->rows, text, 2, err));
+    if (*o->images) ATH_TRY(write_images(w, err));
+    if (*o->trajectory) ATH_TRY(cli_trajectory_save(&w->trajectory, o->trajectory, nfe, err));
+    if (*o->trajectory_grid) ATH_TRY(cli_trajectory_grid(&w->trajectory, o->trajectory_grid, text, 2, err));
+    if (*o->gif) ATH_TRY(cli_trajectory_gif(&w->trajectory, o->gif, w->cols, w->rows, err));
+    return ATH_OK;
+}
+
+/* Files to write, and their names in --json. */
+enum { N_FILES = 5 };
+static const char *file_of(const options *o, int i, const char **key) {
+    const struct {
+        const char *key, *path;
+    } file[N_FILES] = {{"grid", o->out},
+                       {"images", o->images},
+                       {"trajectory", o->trajectory},
+                       {"trajectory_grid", o->trajectory_grid},
+                       {"gif", o->gif}};
+    *key = file[i].key;
+    return *file[i].path ? file[i].path : NULL;
 }
 
 /* Everything that can be wrong with the request, before any work. */
 static ath_status prepare(work *w, ath_err *err) {
     options *o = &w->o;
-    if (!*o->out && !*o->images && !*o->trajectory)
+    const bool way = *o->trajectory || *o->trajectory_grid || *o->gif,
+               shows = *o->out || *o->trajectory_grid || *o->gif;
+    if (!shows && !way && !*o->images)
         return ath_fail(err, ATH_E_ARG,
                         "-o: say where the grid goes, such as -o grid.png (or use --images, --trajectory)");
-    if (*o->out) ATH_TRY(ath_writer_check(o->out, err));
-    if (*o->trajectory) ATH_TRY(ath_writer_check(o->trajectory, err));
+    for (int i = 0; i < N_FILES; i++) {
+        const char *key, *path = file_of(o, i, &key);
+        if (path && path != o->images) ATH_TRY(ath_writer_check(path, err));
+    }
     ATH_TRY(ath_source_open(&w->source, w->path, o->threads, err));
     const ath_source *s = w->source;
-    if ((*o->out || *o->images) && s->image.c != 1 && s->image.c != 3)
+    if ((shows || *o->images) && s->image.c != 1 && s->image.c != 3)
         return ath_fail(err, ATH_E_ARG, "-o: images of %d channels cannot be shown; use --trajectory", s->image.c);
     if (o->label >= 0 && o->label >= s->classes)
         return s->classes ? ath_fail(err, ATH_E_ARG, "--class: %d, expected 0 to %d", o->label, s->classes - 1)
@@ -196,7 +223,7 @@ static ath_status prepare(work *w, ath_err *err) {
     ATH_TRY(make_starts(w, err));
     w->images = malloc(((size_t)o->count * s->dim + 1) * sizeof *w->images);
     if (!w->images || !w->command) return ath_fail(err, ATH_E_MEM, "out of memory");
-    return *o->trajectory ? cli_trajectory_begin(&w->trajectory, s, &w->recipe, o->count, err) : ATH_OK;
+    return way ? cli_trajectory_begin(&w->trajectory, s, &w->recipe, o->count, err) : ATH_OK;
 }
 
 /* x[0]: the states at the first level, as the generator makes them. */
@@ -229,10 +256,7 @@ static ath_status generate(work *w, ath_generate_job *job, ath_err *err) {
                               .user = w};
     if (w->trajectory.x) ATH_TRY(record_start(w, job, err));
     ATH_TRY(ath_generate(w->source, job, w->images, err));
-    if (*w->o.out) ATH_TRY(write_grid(w, err));
-    if (*w->o.images) ATH_TRY(write_images(w, err));
-    if (*w->o.trajectory) ATH_TRY(cli_trajectory_save(&w->trajectory, w->o.trajectory, job->nfe, err));
-    return ATH_OK;
+    return write_files(w, job->nfe, err);
 }
 
 static void report(const work *w, const ath_generate_job *job) {
@@ -240,15 +264,17 @@ static void report(const work *w, const ath_generate_job *job) {
         json_t *object =
             json_pack("{s:s, s:s, s:i, s:i, s:i, s:I}", "run", w->path, "sampler", w->o.sampler, "steps",
                       w->recipe.n_steps, "nfe", job->nfe, "count", w->o.count, "seed", (json_int_t)w->o.seed);
-        if (*w->o.out) json_object_set_new(object, "grid", json_string(w->o.out));
-        if (*w->o.images) json_object_set_new(object, "images", json_string(w->o.images));
-        if (*w->o.trajectory) json_object_set_new(object, "trajectory", json_string(w->o.trajectory));
+        for (int i = 0; i < N_FILES; i++) {
+            const char *key, *path = file_of(&w->o, i, &key);
+            if (path) json_object_set_new(object, key, json_string(path));
+        }
         cli_print_json(object);
         return;
     }
-    if (*w->o.out) puts(w->o.out);
-    if (*w->o.images) puts(w->o.images);
-    if (*w->o.trajectory) puts(w->o.trajectory);
+    for (int i = 0; i < N_FILES; i++) {
+        const char *key, *path = file_of(&w->o, i, &key);
+        if (path) puts(path);
+    }
 }
 
 static int run(int argc, char **argv) {

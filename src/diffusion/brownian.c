@@ -19,25 +19,27 @@ static void bridge(double ta, const double *a, double tb, const double *b, doubl
 
 void ath_brownian(ath_rng rng, uint64_t path, double sigma, double *w, size_t dim, double *work) {
     double *low = work, *high = low + dim, *z = high + dim;
-    double from = -log_range, to = log_range;
+    double from = -log_range, to = log_range; /* of log sigma, and of sigma: */
+    double at_low = exp(from), at_high = exp(to);
     const double at = fmax(from, fmin(to, log(sigma)));
     /* node 0: W at the least sigma; 1 is the root of the tree, whose upper end is node 2^(DEPTH+1) */
     draw(rng, path, 0, low, dim);
     draw(rng, path, 1u << (DEPTH + 1), high, dim);
-    const double least = exp(from), rise = sqrt(exp(to) - least);
+    const double first = sqrt(at_low), rise = sqrt(at_high - at_low);
     for (size_t i = 0; i < dim; i++) {
-        low[i] *= sqrt(least);
+        low[i] *= first;
         high[i] = low[i] + rise * high[i];
     }
     uint64_t node = 1;
     for (int d = 0; d < DEPTH; d++) {
-        const double middle = (from + to) / 2;
+        const double middle = (from + to) / 2, at_middle = exp(middle);
         const bool upper = at >= middle;
         draw(rng, path, node, z, dim);
-        bridge(exp(from), low, exp(to), high, exp(middle), z, upper ? low : high, dim);
+        bridge(at_low, low, at_high, high, at_middle, z, upper ? low : high, dim);
         *(upper ? &from : &to) = middle;
+        *(upper ? &at_low : &at_high) = at_middle;
         node = 2 * node + (uint64_t)upper;
     }
     draw(rng, path, node, z, dim);
-    bridge(exp(from), low, exp(to), high, exp(at), z, w, dim);
+    bridge(at_low, low, at_high, high, exp(at), z, w, dim);
 }

@@ -373,6 +373,19 @@ ath_status ath_mixture_log_density(const ath_mixture *m, ath_pool *pool, size_t 
     return evaluate(&e, err);
 }
 
+void ath_mixture_sample(const ath_mixture *m, ath_rng rng, size_t n, float *x) {
+    for (size_t i = 0; i < n; i++) {
+        double left = ath_rng_uniform1(rng, ATH_S_DATA, 2 * i);
+        size_t k = 0;
+        while (k + 1 < m->parts && (left -= exp(m->log_weight[k])) >= 0) k++;
+        ath_rng_normal(rng, ATH_S_DATA, 2 * i + 1, x + i * m->dim, m->dim);
+        for (size_t d = 0; d < m->dim; d++) {
+            const double mean = m->mean ? m->mean[k * m->dim + d] : (double)m->image[k * m->dim + d];
+            x[i * m->dim + d] = (float)(mean + m->std[k] * (double)x[i * m->dim + d]);
+        }
+    }
+}
+
 static ath_status denoise(void *self, const double *x, const ath_level *at, size_t each, double *x0, ath_err *err) {
     const ath_mixture_denoiser *d = self;
     ATH_TRY(ath_mixture_denoise(d->mixture, d->pool, d->n, x, at, each, x0, NULL, err));

@@ -56,6 +56,9 @@ ath_status ath_mixture_land(const ath_mixture *m, ath_pool *pool, size_t n, cons
 ath_status ath_mixture_log_density(const ath_mixture *m, ath_pool *pool, size_t n, const double *x, ath_level at,
                                    double *log_p, ath_err *err);
 
+/* n draws of the data itself, x (n, dim) as floats: draw i depends on the seed and i alone. */
+void ath_mixture_sample(const ath_mixture *m, ath_rng rng, size_t n, float *x);
+
 /* A mixture as a sampler's denoiser, of n points a call. */
 typedef struct ath_mixture_denoiser {
     const ath_mixture *mixture;

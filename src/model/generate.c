@@ -44,9 +44,11 @@ void ath_generate_start(const ath_source *s, const ath_generate_job *job, int fi
 
 static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *label, ath_err *err) {
     ath_generate_job *job = c->job;
+    const int neighbours = job->images_per_path > 1 ? job->images_per_path : 1;
     for (int i = 0; i < c->n; i++)
-        label[i] = (float)(job->label >= 0 ? job->label : s->classes ? (c->first + i) % s->classes : 0);
+        label[i] = (float)(job->label >= 0 ? job->label : s->classes ? (c->first + i) / neighbours % s->classes : 0);
     ath_generate_start(s, job, c->first, c->n, x);
+    ath_mixture_denoiser exact = {s->mixture, s->pool, (size_t)c->n, job->clip};
     ath_model_denoiser d = {.model = s->model,
                             .workers = s->workers,
                             .n = c->n,
@@ -54,8 +56,8 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
                             .guidance = job->guidance,
                             .clip = job->clip,
                             .skip_scales = job->skip_scales};
-    ATH_TRY(ath_model_denoiser_init(&d, err));
-    ath_sample_job run = {.net = ath_model_denoiser_as(&d),
+    if (!s->exact) ATH_TRY(ath_model_denoiser_init(&d, err));
+    ath_sample_job run = {.net = s->exact ? ath_mixture_denoiser_as(&exact) : ath_model_denoiser_as(&d),
                           .process = s->process,
                           .level = job->level,
                           .n_steps = job->n_steps,
@@ -72,6 +74,7 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
     if (job->noise) run.noise = (ath_noise_source){c, given_noise};
     const ath_status status = ath_sampler_run(job->sampler, &run);
     if (run.nfe > job->nfe) job->nfe = run.nfe;
+    job->draws = run.draws;
     ath_model_denoiser_free(&d);
     return status;
 }
@@ -82,7 +85,7 @@ ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, 
     float *label = malloc((most + 1) * sizeof *label);
     ath_status status = x && label ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
     chunk c = {.job = job, .dim = dim, .total = (job->count + CHUNK - 1) / CHUNK * job->n_steps};
-    job->nfe = 0;
+    job->nfe = job->draws = 0;
     for (c.first = 0; c.first < job->count && status == ATH_OK; c.first += CHUNK) {
         c.n = job->count - c.first < CHUNK ? job->count - c.first : CHUNK;
         status = run_chunk(s, &c, x, label, err);

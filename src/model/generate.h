@@ -15,7 +15,7 @@ typedef struct ath_generate_job {
     double guidance; /* 1: none                                                       */
     bool clip;
     const float *skip_scales; /* (skips) or NULL                                               */
-    int images_per_path;      /* that many neighbours share a sampler's noise; 0: 1            */
+    int images_per_path;      /* that many neighbours share a sampler's noise and a class; 0: 1 */
     const double *start;      /* (count, image) starting states in place of drawn ones, or NULL */
     bool start_is_state;      /* start is x at the first level as it is; else unit noise       */
     const double *noise;      /* (n_noise, count, image) in place of the sampler's own, or NULL */
@@ -25,7 +25,8 @@ typedef struct ath_generate_job {
     ath_status (*on_step)(void *user, int done, int total, int first, int n, int step, const double *x,
                           const double *x0);
     void *user;
-    int nfe; /* out: evaluations an image, guidance's second one not counted  */
+    int nfe;   /* out: evaluations an image, guidance's second one not counted  */
+    int draws; /* out: noise tensors that the sampler drew */
 } ath_generate_job;
 
 /* out: (count, image) float NHWC. Images are made in chunks of up to 256, which bounds memory

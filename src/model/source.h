@@ -3,12 +3,16 @@
 #ifndef ATH_MODEL_SOURCE_H
 #define ATH_MODEL_SOURCE_H
 #include "diffusion/grid.h"
+#include "diffusion/mixture.h"
 #include "model/workers.h"
 
 typedef struct ath_source {
     ath_model *model;
-    ath_workers *workers; /* compiled with ATH_FORWARD, using the weights wanted */
-    bool owned;           /* model and workers are the source's own */
+    ath_workers *workers;  /* compiled with ATH_FORWARD, using the weights wanted */
+    bool owned;            /* model and workers are the source's own */
+    ath_mixture *mixture;  /* an exact model, owned; NULL: a trained one */
+    ath_pool *pool;        /* its threads, owned */
+    ath_schedule schedule; /* its process', owned */
     ath_shape image;
     size_t dim; /* h * w * c */
     ath_process process;
@@ -19,7 +23,7 @@ typedef struct ath_source {
     bool exact;          /* its denoiser is exact, and double throughout */
 } ath_source;
 
-/* A run directory, as ath_model_open takes it. threads 0: all cores. *out is NULL on failure. */
+/* A run directory, as ath_model_open takes it, or a mixture.json. threads 0: all cores. *out is NULL on failure. */
 ath_status ath_source_open(ath_source **out, const char *path, int threads, ath_err *err);
 void ath_source_close(ath_source *s); /* accepts NULL */
 /* A model that is open already, with workers that use the weights wanted: both borrowed. */

@@ -214,7 +214,7 @@ static void describe(const trainer *t) {
     if (!t->hooks || !t->hooks->on_start) return;
     const ath_train_options *o = &t->o;
     const ath_dataset *d = t->data;
-    char text[2 * ATH_TEXT_LEN + 800];
+    char text[4 * ATH_TEXT_LEN + 800];
     snprintf(text, sizeof text,
              "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s%s%s, batch %d in micro-batches of %d "
              "on %d threads, %.0f MiB of work memory",
