@@ -65,8 +65,11 @@ static ath_status denoise(void *self, const double *x, const ath_level *at, size
     ath_model_denoiser *d = self;
     const ath_model *m = d->model;
     const size_t n = (size_t)d->n, dim = image_len(m), len = n * dim;
-    for (size_t i = 0; i < len; i++) d->x[i] = (float)x[i];
-    for (size_t i = 0; i < n; i++) d->t[i] = (float)at[i * each].t;
+    for (size_t i = 0; i < n; i++) {
+        const double scale = ath_prediction_input_scale(m->prediction, at[i * each], m->sigma_data);
+        for (size_t j = i * dim; j < (i + 1) * dim; j++) d->x[j] = (float)(scale * x[j]);
+        d->t[i] = (float)at[i * each].t;
+    }
     ath_evaluate(d->workers, m, d->n, d->x, d->t, d->label, d->skip_scales, d->f);
     if (d->guidance != 1) {
         float *null = d->f + len;
@@ -75,7 +78,7 @@ static ath_status denoise(void *self, const double *x, const ath_level *at, size
         for (size_t i = 0; i < len; i++) d->f[i] = null[i] + g * (d->f[i] - null[i]);
     }
     for (size_t i = 0; i < n; i++) {
-        const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at[i * each]);
+        const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at[i * each], m->sigma_data);
         if (!isfinite(k.k_x) || !isfinite(k.k_f))
             return ath_fail(err, ATH_E_ARG, "%s cannot be turned into an image at pure noise (alpha = 0)",
                             ath_prediction_name(m->prediction));
