@@ -308,6 +308,30 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
     }
 }
 
+/* ath_sampler_nfe is what --nfe buys steps by: it holds for the shortest runs too, onto the clean level or not. */
+static void evaluations_are_promised_for_any_number_of_steps(void **state) {
+    (void)state;
+    enum { DIM = 2, MOST = 6 };
+    const ath_sampler *sampler[MAX_VARIANTS];
+    const char *options[MAX_VARIANTS];
+    for (int v = variants(sampler, options, MAX_VARIANTS) - 1; v >= 0; v--)
+        for (int steps = 1; steps <= MOST && !sampler[v]->adaptive; steps++)
+            for (int to_clean = 0; to_clean < 2; to_clean++) {
+                double x[DIM];
+                run_info info;
+                ath_level level[MOST + 2];
+                usual_levels(ATH_LEADING, steps + !to_clean, level);
+                exact_net net = gaussian(0.1, 0.6, DIM, 1);
+                start_at(&net, level[0], (ath_rng){1}, 0, x);
+                ath_sample_job job = {
+                    .net = {&net, exact_x0}, .level = level, .n_steps = steps, .x = x, .n = 1, .dim = DIM};
+                CHECK_OK(run_job(sampler[v], options[v], &job, &info));
+                const int expected = promised_nfe(sampler[v], options[v], steps, to_clean);
+                CHECK(info.nfe == expected, "%s %s: %d evaluations in %d steps%s, expected %d", sampler[v]->name,
+                      options[v], info.nfe, steps, to_clean ? " to the clean level" : "", expected);
+            }
+}
+
 static ath_status no_noise(void *self, int k, double *out, ath_err *e) {
     (void)self, (void)out;
     return ath_fail(e, ATH_E_IO, "noise %d cannot be read", k);
@@ -482,6 +506,7 @@ int main(void) {
         cmocka_unit_test(an_image_does_not_depend_on_its_batch),
         cmocka_unit_test(another_seed_draws_another_image_where_there_is_noise),
         cmocka_unit_test(evaluations_are_counted_and_a_stop_is_passed_on),
+        cmocka_unit_test(evaluations_are_promised_for_any_number_of_steps),
         cmocka_unit_test(failures_of_the_network_and_the_noise_end_the_run),
         cmocka_unit_test(ddim_with_eta_one_is_ddpm_with_the_small_variance),
         cmocka_unit_test(marginals_are_exact_where_the_variance_is),
