@@ -1,4 +1,4 @@
-/* UniPC: Zhao et al. 2023, arXiv:2302.04867, algorithms 5 to 8. Exponential Adams: with lambda = -log sigma, h the step, f = x0 or eps,
+/* UniPC: Zhao et al. 2023, arXiv:2302.04867. Exponential Adams: with lambda = -log sigma, h the step, f = x0 or eps,
  *     predictor, order p: the polynomial through the last p values is integrated (UniP);
  *     corrector: when f is known at the end, the same step again with that value too (UniC). The next step starts from the
  *     corrected state, but keeps the f of the predicted one, so that a step costs one evaluation.
