@@ -55,8 +55,9 @@ typedef struct follow_case {
     ath_process process;
     ath_level level[MAX_STEPS + 1];
     int n_steps;
-    ath_prediction says; /* what the exact network predicts: SAMPLE serves any process */
-    double clip;         /* 0: none */
+    ath_prediction says;   /* what the exact network predicts: SAMPLE serves any process */
+    double clip;           /* 0: none */
+    double quantile, most; /* of dynamic thresholding; 0: none */
     const json_t *states;
     /* states[state_of[i]] is what we have after i steps; -1: nothing to compare. NULL: states[i]. */
     const int *state_of;
@@ -66,7 +67,12 @@ typedef struct follow_case {
 
 /* The largest error over the states compared, each relative to that state's largest number (at least 1). */
 static inline double follow_one(const golden_set *g, const follow_case *c, const char *mixture_name) {
-    exact_net net = {.data = read_mixture(g->mixtures, mixture_name), .n = IMAGES, .says = c->says, .clip = c->clip};
+    exact_net net = {.data = read_mixture(g->mixtures, mixture_name),
+                     .n = IMAGES,
+                     .says = c->says,
+                     .clip = c->clip,
+                     .quantile = c->quantile,
+                     .most = c->most};
     const size_t len = IMAGES * (size_t)net.data.dim;
     recorder *r = get_memory(sizeof *r);
     r->len = len;
@@ -91,6 +97,9 @@ static inline double follow_one(const golden_set *g, const follow_case *c, const
         const int at = c->state_of ? c->state_of[i] : i;
         if (at < 0) continue;
         CHECK(golden_list(json_array_get(c->states, (size_t)at), expected, STATE) == len, "%s: state %d", c->id, at);
+        for (size_t k = 0; k < len; k++)
+            CHECK(isfinite(expected[k]) && isfinite(r->x[i][k]), "%s, state %d: %g, expected %g", c->id, at, r->x[i][k],
+                  expected[k]);
         double scale = 1;
         for (size_t k = 0; k < len; k++) scale = fmax(scale, fabs(expected[k]));
         for (size_t k = 0; k < len; k++) worst = fmax(worst, fabs(r->x[i][k] - expected[k]) / scale);
