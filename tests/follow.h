@@ -5,6 +5,22 @@
 #include "exact.h"
 #include "golden/golden.h"
 
+/* A setting of a case: its own `config`, else its class's default. */
+static inline bool is_on(const json_t *config, const json_t *defaults, const char *key) {
+    const json_t *own = json_object_get(config, key);
+    return json_is_true(own ? own : json_object_get(defaults, key));
+}
+
+static inline double config_number(const json_t *config, const json_t *defaults, const char *key) {
+    const json_t *own = json_object_get(config, key);
+    return golden_value(own ? own : golden_at(defaults, key));
+}
+
+static inline const char *config_text(const json_t *config, const json_t *defaults, const char *key) {
+    const json_t *own = json_object_get(config, key);
+    return own ? json_string_value(own) : golden_text(defaults, key);
+}
+
 static inline mixture read_mixture(const json_t *root, const char *name) {
     const json_t *one = golden_at(root, name);
     mixture m = {.dim = (int)golden_number(one, "d")};
