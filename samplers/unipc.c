@@ -5,7 +5,8 @@
  * The paper's B(h) cancels from all of these but the two with two values, predictor 2 and corrector 1, where it solves with 1/2: moment[1]
  * of exponential.h is then B/2 instead of the exact one, B(h) = h (bh1) or e^h - 1 (bh2, here over h). Order p converges with p + 1.
  * start = lower: the first steps have orders 1, 2, ..., each corrected, as published; that keeps order 3, whatever p. start = single: for
- * p >= 3 the first step is a third-order one of its own, with inner levels at 1/3 and 2/3 and two more evaluations; that keeps 4.
+ * p >= 3 the first step is a third-order one of its own, with inner levels at 1/3 and 2/3 and two more evaluations; that keeps 4. (From
+ * pure noise x0 hardly changes in the first steps, and the difference is not to be seen.)
  * States that are reported, and the last, are predicted ones. Onto the clean level: x0. (bh1 as diffusers has it gives 0 * inf there.) */
 #include <math.h>
 #include <string.h>
