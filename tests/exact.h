@@ -47,14 +47,32 @@ static inline void mixture_at(const mixture *m, const double *x, ath_level at, d
     for (int d = 0; d < m->dim; d++) x0[d] /= sum, eps[d] /= sum;
 }
 
-/* A network that predicts F exactly, and what a wrapper makes of it: x0, perhaps clipped. */
+/* A network that predicts F exactly, and what a wrapper makes of it: x0, perhaps clipped or thresholded. */
 typedef struct exact_net {
     mixture data;
     ath_prediction says;
-    double clip; /* 0: not */
+    double clip;           /* 0: not */
+    double quantile, most; /* 0: not; see threshold() */
     size_t n;
     int calls, fail_at; /* fail_at > 0: that call fails */
 } exact_net;
+
+/* Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, sec. 2.3): s, the quantile of |x0| by linear interpolation,
+ * between 1 and `most`; x0 clipped to [-s, s] and divided by s. */
+static inline int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static inline void threshold(double *x0, size_t dim, double quantile, double most) {
+    double size[MAX_DIM];
+    for (size_t d = 0; d < dim; d++) size[d] = fabs(x0[d]);
+    qsort(size, dim, sizeof *size, by_size);
+    const double place = quantile * (double)(dim - 1);
+    const size_t below = (size_t)place, above = below + 1 < dim ? below + 1 : below;
+    const double at = size[below] + (place - (double)below) * (size[above] - size[below]), s = fmax(1, fmin(at, most));
+    for (size_t d = 0; d < dim; d++) x0[d] = fmax(-s, fmin(s, x0[d])) / s;
+}
 
 static inline ath_status exact_x0(void *self, const double *x, const ath_level *level, size_t each, double *x0,
                                   ath_err *e) {
@@ -75,6 +93,7 @@ static inline ath_status exact_x0(void *self, const double *x, const ath_level *
             if (net->clip > 0) value = fmax(-net->clip, fmin(net->clip, value));
             x0[i * dim + d] = value;
         }
+        if (net->quantile > 0) threshold(x0 + i * dim, dim, net->quantile, net->most);
     }
     return ATH_OK;
 }

@@ -66,21 +66,6 @@ static void the_denoiser_of_these_tests_is_exact(void **state) {
  *                                      diffusers adds noise of the size of sigma onto the clean level; we add none:
  *                                      all states but the last
  * DDPM fixed_small adds noise of deviation 1e-10 there (its clamp), which is below the tolerance. */
-static bool is_on(const json_t *config, const json_t *defaults, const char *key) {
-    const json_t *own = json_object_get(config, key);
-    return json_is_true(own ? own : json_object_get(defaults, key));
-}
-
-static double config_number(const json_t *config, const json_t *defaults, const char *key) {
-    const json_t *own = json_object_get(config, key);
-    return golden_value(own ? own : golden_at(defaults, key));
-}
-
-static const char *config_text(const json_t *config, const json_t *defaults, const char *key) {
-    const json_t *own = json_object_get(config, key);
-    return own ? json_string_value(own) : golden_text(defaults, key);
-}
-
 static ath_schedule schedule_of(const json_t *config, const json_t *defaults) {
     int n = 0;
     const ath_schedule_kind *kinds = ath_schedule_kinds(&n);
