@@ -8,7 +8,6 @@ ath_source ath_source_of(ath_model *m, ath_workers *workers) {
                         .image = m->image,
                         .dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c,
                         .process = ath_model_process(m),
-                        .spacing = ath_prediction_spacing(m->prediction),
                         .classes = m->null_class >= 0 ? m->null_class : m->classes,
                         .null_class = m->null_class,
                         .skips = m->skips};
@@ -37,6 +36,12 @@ ath_status ath_source_open(ath_source **out, const char *path, int threads, ath_
     free(*out);
     *out = NULL;
     return status;
+}
+
+ath_spacing ath_source_spacing(const ath_source *s, const ath_sampler *sampler) {
+    if (s->process.kind == ATH_PROCESS_FLOW) return ATH_UNIFORM_FLOW;
+    if (s->process.kind == ATH_PROCESS_VE || !s->process.schedule || sampler->view != ATH_VIEW_OWN) return ATH_KARRAS;
+    return s->model ? ath_prediction_spacing(s->model->prediction) : ATH_TRAILING;
 }
 
 void ath_source_close(ath_source *s) {
