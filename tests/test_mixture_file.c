@@ -230,7 +230,7 @@ static void a_sampler_draws_from_it_what_the_flow_leads_to(void **state) {
         ath_level level[STEPS + 1];
         double start[COUNT * 2];
         float drawn[COUNT * 2];
-        CHECK_OK(ath_levels(&s->process, s->spacing, NULL, STEPS, level, &err));
+        CHECK_OK(ath_levels(&s->process, ath_source_spacing(s, ath_sampler_find("ddim")), NULL, STEPS, level, &err));
         ath_rng_normal_f64((ath_rng){9}, ATH_S_TEST, 0, start, COUNT * 2);
         const double eta = 0, scale = level[0].alpha < 1 ? 1 : level[0].sigma;
         ath_generate_job job = {.sampler = ath_sampler_find("ddim"),

@@ -45,7 +45,6 @@ static ath_status open_mixture(ath_source *s, const char *path, int threads, ath
     if (s->process.schedule) s->process.schedule = &s->schedule;
     s->image = m.image;
     s->dim = m.mixture->dim;
-    s->spacing = ath_prediction_spacing(m.scheduler.prediction);
     s->null_class = -1;
     return ATH_OK;
 }
