@@ -35,8 +35,8 @@ static double flow_error(const ath_sampler *s, const char *options, int steps) {
     return worst;
 }
 
-/* In the time sigma the flow of one Gaussian is y' = sigma/y for y = sqrt(s^2 + sigma^2), where the two parts of the midpoint
- * method's local error, h^3 (y'''/24 + y'' sigma/(8 y^2)), cancel. */
+/* The flow of one Gaussian is y = sqrt(q(u)) with q a polynomial of degree 2, and of the midpoint method's local error, h^3
+ * (y'''/24 + q'/(2q) y''/8), the two parts cancel then. */
 static int order_on_a_gaussian(const ath_sampler *s) { return strcmp(s->name, "midpoint") == 0 ? 3 : s->order; }
 
 /* 120 and 240 steps: dpm_fast's last orders are the same for both. */
