@@ -93,14 +93,31 @@ typedef struct run_info {
     int nfe, draws;
 } run_info;
 
-/* Runs a sampler with its default options, changed by `options` ("eta=1"). */
+/* tr Cov[x0 | x]/dim of an exact net's data, one Gaussian, at every level. */
+static inline double *exact_x0_variance(const exact_net *net, const ath_level *level, int n_steps) {
+    assert_int_equal(net->data.parts, 1);
+    double *out = get_memory((size_t)n_steps * sizeof *out);
+    const double v = net->data.deviation[0] * net->data.deviation[0];
+    for (int i = 0; i < n_steps; i++) {
+        const double noise = level[i].sigma * level[i].sigma;
+        out[i] = v * noise / (level[i].alpha * level[i].alpha * v + noise);
+    }
+    return out;
+}
+
+/* Runs a sampler with its default options, changed by `options` ("eta=1"). A sampler that needs the variance of x0 gets the
+ * exact net's. */
 static inline ath_status run_job(const ath_sampler *s, const char *options, ath_sample_job *job, run_info *info) {
     void *config = get_memory(s->config_size);
     ath_options_default(s->options, s->n_options, config);
     CHECK_OK(ath_options_parse(s->options, s->n_options, config, options, &err));
     job->config = config;
     job->err = &err;
+    double *variance = NULL;
+    if (ath_sampler_needs_x0_variance(s, config) && !job->pilot && !job->x0_variance)
+        job->x0_variance = variance = exact_x0_variance(job->net.self, job->level, job->n_steps);
     const ath_status status = ath_sampler_run(s, job);
+    free(variance);
     if (info) *info = (run_info){job->nfe, job->draws};
     free(config);
     return status;
