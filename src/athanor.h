@@ -14,6 +14,8 @@
 #define ATHANOR_H
 #include "base/status.h"
 #include "diffusion/level.h"
+#include "diffusion/mixture.h"
+#include "diffusion/mixture_flow.h"
 #include "diffusion/net.h"
 #include "diffusion/prediction.h"
 #include "diffusion/sampler.h"

@@ -12,6 +12,7 @@ typedef struct config {
     char name[ATH_TEXT_LEN], kind[ATH_TEXT_LEN], words[ATH_TEXT_LEN];
     ath_ints mults, unset;
     double free_number;
+    ath_floats weights, no_weights;
 } config;
 
 static const ath_option table[] = {
@@ -34,6 +35,8 @@ static const ath_option table[] = {
     {.name = "mults", .type = ATH_OPT_INTS, .offset = offsetof(config, mults), .dflt = "1,2,2", .min = 1, .max = 16},
     {.name = "attention", .type = ATH_OPT_INTS, .offset = offsetof(config, unset)},
     {.name = "shift", .type = ATH_OPT_FLOAT, .offset = offsetof(config, free_number), .dflt = "-3"},
+    {.name = "r", .type = ATH_OPT_FLOATS, .offset = offsetof(config, weights), .dflt = "0.5", .min = 0, .max = 1},
+    {.name = "no-weights", .type = ATH_OPT_FLOATS, .offset = offsetof(config, no_weights)},
 };
 enum { N = sizeof table / sizeof *table };
 
@@ -60,6 +63,8 @@ static void every_field_starts_at_its_default(void **state) {
           c.mults.n);
     CHECK(c.unset.n == -1, "a list without a default has n %d, expected -1: not given", c.unset.n);
     CHECK(c.free_number == -3, "shift %g", c.free_number);
+    CHECK(c.weights.n == 1 && c.weights.v[0] == 0.5, "r: %d of them, first %g", c.weights.n, c.weights.v[0]);
+    CHECK(c.no_weights.n == 0, "a list of numbers without a default has n %d, expected 0", c.no_weights.n);
 }
 
 static void every_type_is_read_from_text(void **state) {
@@ -82,6 +87,9 @@ static void every_type_is_read_from_text(void **state) {
     CHECK(c.unset.n == 16 && c.unset.v[0] == -1 && c.unset.v[15] == 14, "attention: %d of them", c.unset.n);
     CHECK_OK(ath_options_set(table, N, &c, "attention", "none", &err));
     CHECK(c.unset.n == 0, "\"none\" gives %d numbers", c.unset.n);
+    CHECK_OK(ath_options_set(table, N, &c, "r", "0.25,1e-3/1", &err));
+    CHECK(c.weights.n == 3 && c.weights.v[0] == 0.25 && c.weights.v[1] == 1e-3 && c.weights.v[2] == 1, "r: %d of them",
+          c.weights.n);
     static const char *const yes[] = {"true", "1", "yes"}, *const no[] = {"false", "0", "no"};
     for (int i = 0; i < 3; i++) {
         CHECK_OK(ath_options_set(table, N, &c, "flip", no[i], &err));
@@ -112,6 +120,10 @@ static void what_is_not_of_the_type_is_refused_by_name(void **state) {
         {"learning-rate", "inf"},
         {"learning-rate", "1e999"},
         {"learning-rate", ""},
+        {"r", "0.5,"},
+        {"r", "0.5,nan"},
+        {"r", "0.5;0.5"},
+        {"no-weights", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"},
         {"attention", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -220,7 +232,8 @@ static void what_is_formatted_reads_back_as_it_was(void **state) {
                                            {"mults", "1,2,2,16"},
                                            {"attention", "none"},
                                            {"shift", "1e+300"},
-                                           {"attention", "16"}};
+                                           {"attention", "16"},
+                                           {"r", "0.1,0.0001,1"}};
     for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
         config c = defaults();
         char text[512];

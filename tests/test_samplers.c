@@ -67,7 +67,8 @@ static void every_sampler_says_what_it_is(void **state) {
 }
 
 /* When all data are one image the denoiser says that image from anywhere, and every sampler that is consistent
- * ends on it. */
+ * ends on it. The bound is for rounding: in two steps of a linspace grid a slope at sigma/alpha = 0.01 is weighed with a step
+ * from 157, and in a Runge-Kutta step the next stage is weighed with it again. */
 static void data_of_one_image_is_sampled_exactly(void **state) {
     (void)state;
     enum { N = 3, DIM = 4 };
@@ -92,34 +93,57 @@ static void data_of_one_image_is_sampled_exactly(void **state) {
                 CHECK_OK(run_job(all[i], "", &job, NULL));
                 for (int k = 0; k < N * DIM; k++) {
                     const double expected = net.data.mean[0][k % DIM];
-                    CHECK(fabs(x[k] - expected) < 1e-12, "%s, %d %s steps: %.15g, expected %.15g", all[i]->name,
+                    CHECK(fabs(x[k] - expected) < 1e-6, "%s, %d %s steps: %.15g, expected %.15g", all[i]->name,
                           counts[c], ath_spacing_name((ath_spacing)how), x[k], expected);
                 }
             }
 }
 
-/* Every sampler with its default options, and what is worth trying beside them. */
-static const struct variant {
-    const char *sampler, *options;
-} more[] = {
-    {"ddim", "eta=0.7"},
-    {"ddpm", "variance=fixed_large"},
-    {"ddpm", "variance=analytic"},
-    {"sde", "eta=0.5"},
-    {"pc", "predictor=reverse,corrector_steps=2,corrector=annealed"},
-    {"pc", "predictor=none,corrector_steps=3"},
-};
-
+/* Every sampler, and what its options make of it. */
 static int variants(const ath_sampler **sampler, const char **options, int room) {
+    static const char *const more[][2] = {{"abv", "order=1"},
+                                          {"abv", "order=3"},
+                                          {"amed", "base=euler,r=0.45/0.55"},
+                                          {"amed", "base=ipndm,scale_dir=0.98/1.01,scale_time=1.02,afs=1"},
+                                          {"ddpm", "variance=analytic"},
+                                          {"pc", "predictor=none,corrector_steps=3"},
+                                          {"pc", "predictor=reverse,corrector_steps=2,corrector=annealed"},
+                                          {"deis", "mode=rhoab,order=4"},
+                                          {"deis", "mode=tab,afs=1"},
+                                          {"ipndm", "afs=1"},
+                                          {"ipndm", "order=2,denoise_to_zero=0"},
+                                          {"ipndm_v", "afs=1,denoise_to_zero=0"},
+                                          {"lms", "order=2,denoise_to_zero=1"},
+                                          {"plms", "denoise_to_zero=1"},
+                                          {"pndm", "denoise_to_zero=1"}};
     int n = 0, count = 0;
     const ath_sampler *const *all = ath_sampler_all(&n);
-    for (int i = 0; i < n; i++) sampler[count] = all[i], options[count++] = "";
-    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
-        sampler[count] = find(more[i].sampler), options[count++] = more[i].options;
-    assert_true(count <= room);
+    for (int i = 0; i < n && count + 2 < room; i++) {
+        sampler[count] = all[i], options[count++] = "";
+        if (ath_options_find(all[i]->options, all[i]->n_options, "eta"))
+            sampler[count] = all[i], options[count++] = "eta=0.7";
+        if (ath_options_find(all[i]->options, all[i]->n_options, "variance"))
+            sampler[count] = all[i], options[count++] = "variance=fixed_large";
+    }
+    for (size_t i = 0; i < sizeof more / sizeof *more && count < room; i++)
+        sampler[count] = find(more[i][0]), options[count++] = more[i][1];
     return count;
 }
-enum { MAX_VARIANTS = 64 };
+enum { MAX_VARIANTS = 96 };
+
+/* Whether it draws noise with these options. */
+static bool draws(const ath_sampler *s, const char *options) {
+    enum { DIM = 2, STEPS = 6 };
+    ath_level level[STEPS + 1];
+    double x[DIM];
+    run_info info;
+    exact_net net = gaussian(0.1, 0.6, DIM, 1);
+    usual_levels(ATH_LEADING, STEPS, level);
+    start_at(&net, level[0], (ath_rng){1}, 0, x);
+    ath_sample_job job = {.net = {&net, exact_x0}, .level = level, .n_steps = STEPS, .x = x, .n = 1, .dim = DIM};
+    CHECK_OK(run_job(s, options, &job, &info));
+    return info.draws > 0;
+}
 
 static void an_image_does_not_depend_on_its_batch(void **state) {
     (void)state;
@@ -192,20 +216,19 @@ static void another_seed_draws_another_image_where_there_is_noise(void **state) 
     }
 }
 
-/* Evaluations of `steps` steps as the sampler says. */
-static int told_nfe(const ath_sampler *s, const char *options, int steps, bool to_clean) {
+static ath_status stop_at_two(void *user, int step, const double *x, const double *x0) {
+    (void)x, (void)x0;
+    ++*(int *)user;
+    return step == 2 ? ATH_E_STOP : ATH_OK;
+}
+
+static int promised_nfe(const ath_sampler *s, const char *options, int steps, bool to_clean) {
     void *config = get_memory(s->config_size);
     ath_options_default(s->options, s->n_options, config);
     CHECK_OK(ath_options_parse(s->options, s->n_options, config, options, &err));
     const int nfe = ath_sampler_nfe(s, config, steps, to_clean);
     free(config);
     return nfe;
-}
-
-static ath_status stop_at_two(void *user, int step, const double *x, const double *x0) {
-    (void)x, (void)x0;
-    ++*(int *)user;
-    return step == 2 ? ATH_E_STOP : ATH_OK;
 }
 
 static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
@@ -231,9 +254,10 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
                               .on_step = keep_state,
                               .user = &r};
         CHECK_OK(run_job(s, options[v], &job, &info));
-        CHECK(info.nfe == net.calls && info.nfe == told_nfe(s, options[v], STEPS, true),
-              "%s %s: counted %d evaluations of %d calls in %d steps, says it makes %d", s->name, options[v], info.nfe,
-              net.calls, STEPS, told_nfe(s, options[v], STEPS, true));
+        const int expected = promised_nfe(s, options[v], STEPS, true);
+        CHECK(info.nfe == net.calls && (s->adaptive || info.nfe == expected),
+              "%s %s: counted %d evaluations of %d calls in %d steps, expected %d", s->name, options[v], info.nfe,
+              net.calls, STEPS, expected);
         CHECK(r.steps == STEPS && memcmp(r.x[STEPS], x, sizeof x) == 0, "%s: on_step saw %d steps of %d", s->name,
               r.steps, STEPS);
 
@@ -251,8 +275,8 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
         const ath_status status = run_job(s, options[v], &job, &info);
         CHECK(status == ATH_E_STOP && seen == 3, "%s: status %d after %d steps, expected a stop after 3", s->name,
               (int)status, seen);
-        CHECK(net.calls == told_nfe(s, options[v], 3, false), "%s %s: %d evaluations in 3 steps", s->name, options[v],
-              net.calls);
+        CHECK(s->adaptive || net.calls <= promised_nfe(s, options[v], 3, false), "%s %s: %d evaluations in 3 steps",
+              s->name, options[v], net.calls);
     }
 }
 
@@ -276,7 +300,7 @@ static void failures_of_the_network_and_the_noise_end_the_run(void **state) {
         ath_sample_job job = {.net = {&net, exact_x0}, .level = level, .n_steps = STEPS, .x = x, .n = 1, .dim = DIM};
         CHECK_FAILS(run_job(sampler[v], options[v], &job, NULL), ATH_E_MEM, "the network failed");
         CHECK(net.calls == 4, "%s: %d calls, the fourth failed", sampler[v]->name, net.calls);
-        if (!sampler[v]->stochastic && !*options[v]) continue;
+        if (!draws(sampler[v], options[v])) continue;
         net.fail_at = 0;
         job = (ath_sample_job){.net = {&net, exact_x0},
                                .level = level,
@@ -400,7 +424,7 @@ static void stochastic_samplers_draw_from_the_data(void **state) {
     double *x = get_memory((size_t)N * DIM * sizeof *x);
     usual_levels(ATH_LEADING, STEPS, level);
     for (int v = variants(sampler, options, MAX_VARIANTS) - 1; v >= 0; v--) {
-        if (!sampler[v]->stochastic && !*options[v]) continue;
+        if (!draws(sampler[v], options[v])) continue;
         exact_net net = gaussian(-0.2, 0.5, DIM, N);
         start_at(&net, level[0], (ath_rng){123}, 0, x);
         ath_sample_job job = {

@@ -143,7 +143,8 @@ static ath_prediction draw(const char *run, int steps, int count, float *out) {
                             .label = -1,
                             .guidance = 1,
                             .clip = true};
-    CHECK_OK(ath_generate(m, workers, &job, out, &err));
+    const ath_source source = ath_source_of(m, workers);
+    CHECK_OK(ath_generate(&source, &job, out, &err));
     CHECK(job.nfe == steps, "%d evaluations in %d steps", job.nfe, steps);
     const ath_prediction prediction = m->prediction;
     ath_workers_destroy(workers);

@@ -76,19 +76,39 @@ static ath_status wrong_range(const ath_option *o, const char *value, ath_err *e
     return ath_fail(err, ATH_E_ARG, "%s: %s is out of range, expected %g to %g", o->name, value, o->min, o->max);
 }
 
-static ath_status set_ints(const ath_option *o, ath_ints *out, const char *value, ath_err *err) {
-    *out = (ath_ints){.n = 0};
+/* Adds the number at `at` to a list; false when there is none, or no room. */
+static bool add_number(const ath_option *o, void *list, const char *at, char **end, double *value) {
+    if (o->type == ATH_OPT_INTS) {
+        ath_ints *ints = list;
+        const long v = strtol(at, end, 10);
+        *value = (double)v;
+        if (*end == at || v < INT32_MIN || v > INT32_MAX || ints->n == ATH_MAX_INTS) return false;
+        ints->v[ints->n++] = (int)v;
+        return true;
+    }
+    ath_floats *floats = list;
+    *value = strtod(at, end);
+    if (*end == at || !isfinite(*value) || floats->n == ATH_MAX_FLOATS) return false;
+    floats->v[floats->n++] = *value;
+    return true;
+}
+
+static ath_status set_list(const ath_option *o, void *list, const char *value, ath_err *err) {
+    const bool ints = o->type == ATH_OPT_INTS;
+    if (ints)
+        *(ath_ints *)list = (ath_ints){.n = 0};
+    else
+        *(ath_floats *)list = (ath_floats){.n = 0};
     const char *at = value;
     if (!*at || strcmp(at, "none") == 0) return ATH_OK;
     for (;;) {
         char *end;
-        const long v = strtol(at, &end, 10);
-        if (end == at || (*end && *end != ',' && *end != '/') || v < INT32_MIN || v > INT32_MAX ||
-            out->n == ATH_MAX_INTS)
-            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a list of at most %d whole numbers, such as 1,2,2",
-                            o->name, value, ATH_MAX_INTS);
-        if (!in_range(o, (double)v)) return wrong_range(o, value, err);
-        out->v[out->n++] = (int)v;
+        double number;
+        if (!add_number(o, list, at, &end, &number) || (*end && *end != ',' && *end != '/'))
+            return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is not a list of at most %d %snumbers, such as %s", o->name,
+                            value, ints ? ATH_MAX_INTS : ATH_MAX_FLOATS, ints ? "whole " : "",
+                            ints ? "1,2,2" : "0.5,0.6");
+        if (!in_range(o, number)) return wrong_range(o, value, err);
         if (!*end) return ATH_OK;
         at = end + 1;
     }
@@ -157,7 +177,8 @@ static ath_status set_value(const ath_option *o, void *config, const char *value
             return ath_fail(err, ATH_E_ARG, "%s: \"%s\" is neither true nor false", o->name, value);
         return ATH_OK;
     case ATH_OPT_INTS:
-        return set_ints(o, field, value, err);
+    case ATH_OPT_FLOATS:
+        return set_list(o, field, value, err);
     case ATH_OPT_TEXT:
     case ATH_OPT_WORDS:
         return set_text(o, field, value, err);
@@ -172,6 +193,8 @@ void ath_options_default(const ath_option *table, int n, void *config) {
             (void)set_value(&table[i], config, table[i].dflt, NULL);
         else if (table[i].type == ATH_OPT_INTS)
             *(ath_ints *)field = (ath_ints){.n = -1};
+        else if (table[i].type == ATH_OPT_FLOATS)
+            *(ath_floats *)field = (ath_floats){.n = 0};
         else if (table[i].type == ATH_OPT_TEXT || table[i].type == ATH_OPT_WORDS)
             *(char *)field = 0;
     }
@@ -235,14 +258,22 @@ void ath_options_format(const ath_option *o, const void *config, char *text, siz
         snprintf(text, room, "%s", (const char *)field);
         return;
     case ATH_OPT_INTS:
+    case ATH_OPT_FLOATS:
         break;
     }
-    const ath_ints *list = field;
+    const ath_ints *ints = o->type == ATH_OPT_INTS ? field : NULL;
+    const ath_floats *floats = ints ? NULL : field;
+    const int n = ints ? ints->n : floats->n;
     size_t used = 0;
     if (room) text[0] = 0;
-    if (list->n == 0) snprintf(text, room, "none");
-    for (int i = 0; i < list->n && used < room; i++) {
-        const int more = snprintf(text + used, room - used, "%s%d", i ? "," : "", list->v[i]);
+    if (n == 0) snprintf(text, room, "none");
+    for (int i = 0; i < n && used < room; i++) {
+        char number[32];
+        if (ints)
+            snprintf(number, sizeof number, "%d", ints->v[i]);
+        else
+            format_double(floats->v[i], number, sizeof number);
+        const int more = snprintf(text + used, room - used, "%s%s", i ? "," : "", number);
         if (more < 0) return;
         used += (size_t)more;
     }

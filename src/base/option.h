@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "base/status.h"
 
-enum { ATH_MAX_INTS = 16, ATH_TEXT_LEN = 256 };
+enum { ATH_MAX_INTS = 16, ATH_MAX_FLOATS = 16, ATH_TEXT_LEN = 1024 };
 
 /* A short list of whole numbers: "1,2,2". */
 typedef struct ath_ints {
@@ -15,14 +15,21 @@ typedef struct ath_ints {
     int v[ATH_MAX_INTS];
 } ath_ints;
 
+/* A short list of numbers: "0.45,0.55,0.6". */
+typedef struct ath_floats {
+    int n;
+    double v[ATH_MAX_FLOATS];
+} ath_floats;
+
 typedef enum ath_option_type {
-    ATH_OPT_INT,   /* int                            */
-    ATH_OPT_INT64, /* int64_t                        */
-    ATH_OPT_FLOAT, /* double                         */
-    ATH_OPT_BOOL,  /* bool                           */
-    ATH_OPT_TEXT,  /* char[ATH_TEXT_LEN]             */
-    ATH_OPT_INTS,  /* ath_ints                       */
-    ATH_OPT_WORDS  /* char[ATH_TEXT_LEN], "a,b,c": a list of names in JSON */
+    ATH_OPT_INT,    /* int                            */
+    ATH_OPT_INT64,  /* int64_t                        */
+    ATH_OPT_FLOAT,  /* double                         */
+    ATH_OPT_BOOL,   /* bool                           */
+    ATH_OPT_TEXT,   /* char[ATH_TEXT_LEN]             */
+    ATH_OPT_INTS,   /* ath_ints                       */
+    ATH_OPT_FLOATS, /* ath_floats                     */
+    ATH_OPT_WORDS   /* char[ATH_TEXT_LEN], "a,b,c": a list of names in JSON */
 } ath_option_type;
 
 typedef struct ath_option {

@@ -24,6 +24,8 @@ typedef enum ath_stream {
     ATH_S_SAMPLER,  /* a sampler's noise; index = image and draw                 */
     ATH_S_START,    /* a sampler's starting noise; index = image                 */
     ATH_S_PATH,     /* a sampler's Brownian path; index = image and place in it  */
+    ATH_S_DATA,     /* draws of an exact model's data; index = draw              */
+    ATH_S_SCORE,    /* a score's own numbers; index = projection                 */
     ATH_S_TEST
 } ath_stream;
 

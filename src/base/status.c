@@ -21,10 +21,10 @@ ath_status ath_fail_within(ath_err *err, ath_status code, const char *fmt, ...) 
         memcpy(inner, err->text, sizeof inner);
         va_list args;
         va_start(args, fmt);
-        int used = vsnprintf(err->text, sizeof err->text, fmt, args);
+        vsnprintf(err->text, sizeof err->text, fmt, args);
         va_end(args);
-        if (used >= 0 && (size_t)used < sizeof err->text)
-            snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s", inner);
+        strncat(err->text, ": ", sizeof err->text - 1 - strlen(err->text));
+        strncat(err->text, inner, sizeof err->text - 1 - strlen(err->text));
         err->code = code;
     }
     return code;

@@ -19,7 +19,7 @@ typedef enum ath_status {
 
 typedef struct ath_err {
     ath_status code;
-    char text[400];
+    char text[1024];
 } ath_err;
 
 #if defined(__GNUC__)

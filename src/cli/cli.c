@@ -142,7 +142,7 @@ void cli_print_options(const ath_option *table, int n) {
 }
 
 ath_status cli_unknown(const char *what, const char *name, const char *const *names, int n, ath_err *err) {
-    char known[256] = "";
+    char known[768] = "";
     for (int i = 0; i < n; i++) {
         const size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);

@@ -5,7 +5,7 @@
 #include "diffusion/prediction.h"
 #include "train/options.h"
 
-static const char *const kinds[] = {"samplers", "nets", "schedules", "objectives", "optimizers", "presets"};
+static const char *const kinds[] = {"samplers", "nets", "schedules", "spacings", "objectives", "optimizers", "presets"};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 typedef struct list_options {
@@ -21,7 +21,7 @@ static const ath_option table[] = {
 };
 
 static void print_help(void) {
-    printf("usage: athanor list samplers|nets|schedules|objectives|optimizers|presets [NAME]\n\n"
+    printf("usage: athanor list samplers|nets|schedules|spacings|objectives|optimizers|presets [NAME]\n\n"
            "What is plugged in, one line each; with NAME its options too.\n\n");
     cli_print_options(table, 1);
 }
@@ -68,6 +68,13 @@ static int schedules(int i, entry *e) {
     return 1;
 }
 
+static int spacings(int i, entry *e) {
+    if (i >= ATH_SPACINGS) return 0;
+    *e = (entry){.name = ath_spacing_name((ath_spacing)i), .summary = ath_spacing_summary((ath_spacing)i)};
+    e->option = ath_grid_table(&e->n_options);
+    return 1;
+}
+
 static int objectives(int i, entry *e) {
     if (i >= ath_prediction_count()) return 0;
     *e = (entry){.name = ath_prediction_name((ath_prediction)i), .summary = ath_prediction_summary((ath_prediction)i)};
@@ -89,7 +96,8 @@ static int presets(int i, entry *e) {
 }
 
 /* Entry i of each kind; 0 beyond the last. */
-static int (*const get[N_KINDS])(int i, entry *e) = {samplers, nets, schedules, objectives, optimizers, presets};
+static int (*const get[N_KINDS])(int i, entry *e) = {samplers,   nets,       schedules, spacings,
+                                                     objectives, optimizers, presets};
 
 static void print_line(const entry *e, bool with_options) {
     printf("%-16s ", e->name);

@@ -19,17 +19,12 @@ static const struct {
 };
 
 ath_status ath_spacing_parse(const char *name, ath_spacing *out, ath_err *err) {
-    const char *names[ATH_SPACINGS];
-    for (int i = 0; i < ATH_SPACINGS; i++) {
-        names[i] = spacings[i].name;
-        if (strcmp(name, names[i]) == 0) {
+    for (int i = 0; i < ATH_SPACINGS; i++)
+        if (strcmp(name, spacings[i].name) == 0) {
             *out = (ath_spacing)i;
             return ATH_OK;
         }
-    }
-    const char *near = ath_nearest_name(name, names, ATH_SPACINGS);
-    return ath_fail(err, ATH_E_ARG, "spacing \"%s\" is not known%s%s%s: see `athanor list spacings`", name,
-                    near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return ath_fail(err, ATH_E_ARG, "spacing \"%s\" is not known, see `athanor list spacings`", name);
 }
 
 const char *ath_spacing_name(ath_spacing s) { return spacings[s].name; }
@@ -121,13 +116,15 @@ static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid
     return ATH_OK;
 }
 
-/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n */
+/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n. Only a flow starts at the noise itself: an epsilon network can say no image there. */
 static void by_flow_time(const ath_process *p, const ath_grid_options *o, int n_steps, int points, ath_level *level) {
     const double shift = o->shift > 0 ? o->shift : p->shift > 0 ? p->shift : 1;
+    double least, most = (double)INFINITY;
+    if (p->kind != ATH_PROCESS_FLOW) range_of(p, ATH_UNIFORM_FLOW, &least, &most);
     for (int i = 0; i < points; i++) {
         const double u = 1 - (double)i / (points > n_steps ? points : n_steps);
         const double t = shift * u / (1 + (shift - 1) * u);
-        level[i] = ath_process_level(p, t / (1 - t));
+        level[i] = ath_process_level(p, fmin(t / (1 - t), most));
     }
 }
 

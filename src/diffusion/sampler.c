@@ -72,6 +72,10 @@ ath_level ath_level_at(const ath_sample_job *job, double sigma) {
 
 /* ---- noise ---- */
 
+static uint64_t path_of(const ath_sample_job *job, size_t i) {
+    return (job->first_image + i) / (job->images_per_path ? job->images_per_path : 1);
+}
+
 static ath_status keep_paths(ath_sample_job *job) {
     ath_sample_run *r = job->run;
     if (r->path) return ATH_OK;
@@ -86,7 +90,7 @@ static ath_status keep_paths(ath_sample_job *job) {
 /* z = (W(from) - W(to)) / sqrt(|from - to|); W(to) is kept, since the next way mostly starts there. */
 static void draw_on_path(ath_sample_job *job, size_t i, double from, double to, double *z) {
     ath_sample_run *r = job->run;
-    const uint64_t image = job->first_image + i;
+    const uint64_t image = path_of(job, i);
     double *at = r->path + i * job->dim, *next = r->bridge + 3 * job->dim;
     if (r->path_at[i] != from) ath_brownian(job->rng, image, from, at, job->dim, r->bridge);
     ath_brownian(job->rng, image, to, next, job->dim, r->bridge);
@@ -125,7 +129,7 @@ ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z) {
     r->repeats = cell == r->last_cell ? r->repeats + 1 : 0;
     r->last_cell = cell;
     for (size_t i = 0; i < job->n; i++) {
-        const uint64_t index = (job->first_image + i) << 27 | (uint64_t)cell << 9 | (r->repeats & 511);
+        const uint64_t index = path_of(job, i) << 27 | (uint64_t)cell << 9 | (r->repeats & 511);
         ath_rng_normal_f64(job->rng, ATH_S_SAMPLER, index, z + i * job->dim, job->dim);
     }
     return ATH_OK;

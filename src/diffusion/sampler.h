@@ -24,6 +24,25 @@ typedef struct ath_noise_source {
     ath_status (*fill)(void *self, int k, double *out, ath_err *err);
 } ath_noise_source;
 
+typedef struct ath_sample_job ath_sample_job;
+
+/* What was learned about one step of one image (AMED, arXiv:2312.00094, sec. 3.3): r, where the step evaluates the
+ * network a second time, at sigma_to^r sigma_from^(1-r); the factor of the slope found there; the factor of the sigma
+ * that the network is told there. */
+typedef struct ath_step_choice {
+    double r, scale_dir, scale_time;
+} ath_step_choice;
+
+/* Chooses them, for each image (n), on the way from job->level[step] to job->level[step + 1] (in the sampler's view), never onto the
+ * clean level. It is asked when the network was evaluated at the step's start and not again since, so that a denoiser which
+ * keeps the network's deepest activations has them at hand as features of these images; job->nfe is 0 where the first
+ * evaluation was spared (afs). `each` holds the sampler's options when it is called. What it chooses for an image must depend on that image
+ * alone. Other than ATH_OK ends the run. */
+typedef struct ath_step_predictor {
+    void *self; /* choose NULL: the sampler's options */
+    ath_status (*choose)(void *self, const ath_sample_job *job, int step, ath_step_choice *each);
+} ath_step_predictor;
+
 /* The coordinates that a sampler's states and levels are in. */
 typedef enum ath_view {
     ATH_VIEW_OWN,  /* the model's: x = alpha x0 + sigma eps                                            */
@@ -37,7 +56,7 @@ typedef enum ath_view {
 /* Private to sampler.c: memory of a run. */
 typedef struct ath_sample_run ath_sample_run;
 
-typedef struct ath_sample_job {
+struct ath_sample_job {
     ath_denoiser net;
     ath_process process; /* what x and the levels below belong to                  */
     const ath_level
@@ -47,13 +66,15 @@ typedef struct ath_sample_job {
     size_t n, dim;
     const void *config; /* the sampler's options, already checked             */
     ath_rng rng;
-    uint64_t first_image; /* image i draws as number first_image + i            */
+    uint64_t first_image;     /* image i draws as number first_image + i ...                */
+    uint64_t images_per_path; /* ... divided by this, 0 meaning 1: neighbours may share their noise */
     ath_noise_source noise;
     /* (n_steps) E tr Cov[x0 | x]/dim at each level, for a sampler that needs it; NULL: not known */
     const double *x0_variance;
     /* (n_steps) or NULL. A pilot run: the above is measured on this run's images as they go, used at once, and left here. n >= 2.
      * Its images depend on each other. */
     double *pilot;
+    ath_step_predictor predictor; /* of the samplers that can be taught: amed           */
     /* Called after each step with the state there, in the model's own coordinates, and the last x0, NULL for
      * none. Anything but ATH_OK ends the run with that status. */
     ath_status (*on_step)(void *user, int step, const double *x, const double *x0);
@@ -62,7 +83,7 @@ typedef struct ath_sample_job {
     ath_err *err;
     double *work; /* while it runs: sampler->n_work * n * dim doubles    */
     ath_sample_run *run;
-} ath_sample_job;
+};
 
 typedef struct ath_sampler {
     const char *name, *summary, *paper;

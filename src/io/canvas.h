@@ -5,6 +5,7 @@
 #ifndef ATH_IO_CANVAS_H
 #define ATH_IO_CANVAS_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct ath_colour {
@@ -30,15 +31,18 @@ void ath_canvas_destroy(ath_canvas *c);
 
 /* Adds to the coverage a line with round ends; with both ends equal, a dot. */
 void ath_canvas_stroke(ath_canvas *c, double ax, double ay, double bx, double by, double radius);
-/* Colours what is covered (alpha 1: opaque) and clears the coverage. Where ink is
- * laid, `touched` (h,w), if not NULL, is set to 1. */
-void ath_canvas_ink(ath_canvas *c, ath_colour colour, double alpha, uint8_t *touched);
+/* Adds the inside of a convex polygon; corner: n times x, y, in either direction. */
+void ath_canvas_polygon(ath_canvas *c, int n, const double *corner);
+/* Colours what is covered (alpha 1: opaque) and clears the coverage. */
+void ath_canvas_ink(ath_canvas *c, ath_colour colour, double alpha);
 void ath_canvas_fill(ath_canvas *c, ath_box box, ath_colour colour, double alpha);
 
 /* Text in the built-in font; capitals are 9 * size pixels high. `x`, `y`: where the
  * baseline starts. `upwards`: turned to be read from below. Bytes that are not printable
  * ASCII show as '?'. */
 void ath_canvas_text(ath_canvas *c, double x, double y, double size, bool upwards, const char *text, ath_colour colour);
-double ath_text_width(const char *text, double size);
+double ath_canvas_text_width(const char *text, double size);
+/* Text (NULL: none) that is cut, with "..", to be `room` pixels wide at most and fit `out`, size 4 or more. */
+void ath_canvas_text_fit(char *out, size_t out_size, const char *text, double room, double size);
 
 #endif

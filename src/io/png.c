@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/text.h"
 
 enum {
     MAX_PIXEL = 1 << 26,     /* of a picture that is read */
@@ -58,26 +59,9 @@ static bool is_ascii(const char *s) {
     return true;
 }
 
-/* Well-formed UTF-8: no stray, missing or overlong bytes, no surrogates, at most U+10FFFF. */
 static bool is_utf8(const char *s) {
-    const unsigned char *p = (const unsigned char *)s;
-    while (*p) {
-        if (*p < 0x80) {
-            p++;
-            continue;
-        }
-        const int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
-        if (*p < 0xc2 || *p > 0xf4) return false;
-        unsigned long code = *p & (0x3fu >> more);
-        for (int i = 1; i <= more; i++) {
-            if ((p[i] & 0xc0) != 0x80) return false;
-            code = code << 6 | (p[i] & 0x3f);
-        }
-        if (more == 2 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff))) return false;
-        if (more == 3 && (code < 0x10000 || code > 0x10ffff)) return false;
-        p += more + 1;
-    }
-    return true;
+    for (int n; (n = ath_utf8_length(s)) > 0;) s += n;
+    return *s == 0;
 }
 
 /* PNG 1.2, 11.3.4.2: 1-79 printable characters, no space at either end, no two together. */

@@ -13,6 +13,7 @@
 #define ATH_KERNELS_KERNELS_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A 2-D convolution (cross-correlation, as in every framework) of n images.
  * out_h = (h + pad_before + pad_after - kernel) / stride + 1, and so out_w; the
@@ -54,6 +55,13 @@ typedef struct ath_attention_shape {
     int tokens, d, stride;
     float scale; /* of q k^T */
 } ath_attention_shape;
+
+/* Rows of `dim` numbers one after the other, as doubles or as floats: one of the two is not NULL. */
+typedef struct ath_rows {
+    const double *f64;
+    const float *f32;
+    size_t dim;
+} ath_rows;
 
 typedef struct ath_kernels {
     const char *isa; /* "ref", "avx2", "avx512" */
@@ -124,6 +132,16 @@ typedef struct ath_kernels {
     /* Sum of x^2 in double: ATH_SUM_LANES sums, of every so-manyth number each, halved until one is left. The same
      * bits from every table. */
     double (*sum_squares)(size_t len, const float *x);
+
+    /* ---- points and the rows of a table, in double (diffusion/mixture.h) ---- */
+    /* d2[i * ld + k] = |x_i - row_{first + k}|^2 of points x (n, dim) and `count` rows. A pair's bits depend on the pair
+     * alone. */
+    void (*squared_distances)(size_t n, const double *x, ath_rows rows, size_t first, size_t count, double *d2,
+                              size_t ld);
+    /* sum[d] += sum_j weight[j] (row_{index[j]}[from + d] - row_base[from + d]) for d < len, in the order of j: the same
+     * bits in one call or several. */
+    void (*add_differences)(ath_rows rows, size_t from, size_t len, size_t count, const double *weight,
+                            const uint32_t *index, size_t base, double *sum);
 
     /* ---- attention ----
      * y = P v with P = softmax(scale * q k^T). */

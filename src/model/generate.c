@@ -28,38 +28,37 @@ static ath_status given_noise(void *self, int k, double *out, ath_err *err) {
     return ATH_OK;
 }
 
-static void starting_state(const chunk *c, double *x) {
-    const ath_generate_job *job = c->job;
-    const ath_level s = job->level[0];
-    const size_t len = (size_t)c->n * c->dim;
+void ath_generate_start(const ath_source *s, const ath_generate_job *job, int first, int n, double *x) {
+    const ath_level at = job->level[0];
+    const size_t len = (size_t)n * s->dim;
     if (job->start)
-        memcpy(x, job->start + (size_t)c->first * c->dim, len * sizeof *x);
+        memcpy(x, job->start + (size_t)first * s->dim, len * sizeof *x);
     else
-        for (int i = 0; i < c->n; i++)
-            ath_rng_normal_f64(job->rng, ATH_S_START, (uint64_t)(c->first + i), x + (size_t)i * c->dim, c->dim);
+        for (int i = 0; i < n; i++)
+            ath_rng_normal_f64(job->rng, ATH_S_START, (uint64_t)(first + i), x + (size_t)i * s->dim, s->dim);
     if (job->start && job->start_is_state) return;
-    /* A variance-preserving process starts at N(0, I), whatever is left of the signal there. */
-    const double scale = s.alpha < 1 ? 1 : s.sigma;
+    /* Processes that keep the variance start at N(0, I), whatever is left of the signal there. */
+    const double scale = s->process.kind == ATH_PROCESS_VE ? at.sigma : 1;
     for (size_t i = 0; i < len; i++) x[i] *= scale;
 }
 
-static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, double *x, float *label, ath_err *err) {
+static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *label, ath_err *err) {
     ath_generate_job *job = c->job;
-    for (int i = 0; i < c->n; i++) {
-        const int classes = m->null_class >= 0 ? m->null_class : m->classes;
-        label[i] = (float)(job->label >= 0 ? job->label : classes ? (c->first + i) % classes : 0);
-    }
-    starting_state(c, x);
-    ath_model_denoiser d = {.model = m,
-                            .workers = workers,
+    const int neighbours = job->images_per_path > 1 ? job->images_per_path : 1;
+    for (int i = 0; i < c->n; i++)
+        label[i] = (float)(job->label >= 0 ? job->label : s->classes ? (c->first + i) / neighbours % s->classes : 0);
+    ath_generate_start(s, job, c->first, c->n, x);
+    ath_mixture_denoiser exact = {s->mixture, s->pool, (size_t)c->n, job->clip};
+    ath_model_denoiser d = {.model = s->model,
+                            .workers = s->workers,
                             .n = c->n,
                             .label = label,
                             .guidance = job->guidance,
                             .clip = job->clip,
                             .skip_scales = job->skip_scales};
-    ATH_TRY(ath_model_denoiser_init(&d, err));
-    ath_sample_job run = {.net = ath_model_denoiser_as(&d),
-                          .process = {.kind = ATH_PROCESS_VP, .schedule = &m->schedule},
+    if (!s->exact) ATH_TRY(ath_model_denoiser_init(&d, err));
+    ath_sample_job run = {.net = s->exact ? ath_mixture_denoiser_as(&exact) : ath_model_denoiser_as(&d),
+                          .process = s->process,
                           .level = job->level,
                           .n_steps = job->n_steps,
                           .x = x,
@@ -68,26 +67,28 @@ static ath_status run_chunk(const ath_model *m, ath_workers *workers, chunk *c, 
                           .config = job->sampler_config,
                           .rng = job->rng,
                           .first_image = (uint64_t)c->first,
+                          .images_per_path = (uint64_t)job->images_per_path,
                           .on_step = step_done,
                           .user = c,
                           .err = err};
     if (job->noise) run.noise = (ath_noise_source){c, given_noise};
     const ath_status status = ath_sampler_run(job->sampler, &run);
-    job->nfe = run.nfe;
+    if (run.nfe > job->nfe) job->nfe = run.nfe;
+    job->draws = run.draws;
     ath_model_denoiser_free(&d);
     return status;
 }
 
-ath_status ath_generate(const ath_model *m, ath_workers *workers, ath_generate_job *job, float *out, ath_err *err) {
-    const size_t dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
-    const size_t most = (size_t)(job->count < CHUNK ? job->count : CHUNK);
+ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, ath_err *err) {
+    const size_t dim = s->dim, most = (size_t)(job->count < CHUNK ? job->count : CHUNK);
     double *x = malloc((most * dim + 1) * sizeof *x);
     float *label = malloc((most + 1) * sizeof *label);
     ath_status status = x && label ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
     chunk c = {.job = job, .dim = dim, .total = (job->count + CHUNK - 1) / CHUNK * job->n_steps};
+    job->nfe = job->draws = 0;
     for (c.first = 0; c.first < job->count && status == ATH_OK; c.first += CHUNK) {
         c.n = job->count - c.first < CHUNK ? job->count - c.first : CHUNK;
-        status = run_chunk(m, workers, &c, x, label, err);
+        status = run_chunk(s, &c, x, label, err);
         float *y = out + (size_t)c.first * dim;
         if (status == ATH_OK)
             for (size_t i = 0; i < (size_t)c.n * dim; i++) y[i] = (float)x[i];

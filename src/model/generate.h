@@ -2,6 +2,7 @@
 #ifndef ATH_MODEL_GENERATE_H
 #define ATH_MODEL_GENERATE_H
 #include "model/denoiser.h"
+#include "model/source.h"
 
 typedef struct ath_generate_job {
     const ath_sampler *sampler;
@@ -14,6 +15,7 @@ typedef struct ath_generate_job {
     double guidance; /* 1: none                                                       */
     bool clip;
     const float *skip_scales; /* (skips) or NULL                                               */
+    int images_per_path;      /* that many neighbours share a sampler's noise and a class; 0: 1 */
     const double *start;      /* (count, image) starting states in place of drawn ones, or NULL */
     bool start_is_state;      /* start is x at the first level as it is; else unit noise       */
     const double *noise;      /* (n_noise, count, image) in place of the sampler's own, or NULL */
@@ -23,11 +25,15 @@ typedef struct ath_generate_job {
     ath_status (*on_step)(void *user, int done, int total, int first, int n, int step, const double *x,
                           const double *x0);
     void *user;
-    int nfe; /* out: evaluations an image, guidance's second one not counted  */
+    int nfe;   /* out: evaluations an image, guidance's second one not counted  */
+    int draws; /* out: noise tensors that the sampler drew */
 } ath_generate_job;
 
 /* out: (count, image) float NHWC. Images are made in chunks of up to 256, which bounds memory
- * and changes no result. `workers` compiled with ATH_FORWARD and using the weights wanted. */
-ath_status ath_generate(const ath_model *m, ath_workers *workers, ath_generate_job *job, float *out, ath_err *err);
+ * and changes no result. */
+ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, ath_err *err);
+
+/* The states at the first level of images first .. first + n - 1, as ath_generate starts them: x (n, image). */
+void ath_generate_start(const ath_source *s, const ath_generate_job *job, int first, int n, double *x);
 
 #endif

@@ -58,6 +58,12 @@ static json_t *ints_to_json(const ath_ints *ints) {
     return list;
 }
 
+static json_t *floats_to_json(const ath_floats *floats) {
+    json_t *list = json_array();
+    for (int i = 0; i < floats->n; i++) json_array_append_new(list, json_real(floats->v[i]));
+    return list;
+}
+
 static json_t *value_to_json(const ath_option *o, const void *config) {
     const void *field = (const char *)config + o->offset;
     if (is_null(o, field)) return json_null();
@@ -76,6 +82,8 @@ static json_t *value_to_json(const ath_option *o, const void *config) {
         return words_to_json(field);
     case ATH_OPT_INTS:
         return ints_to_json(field);
+    case ATH_OPT_FLOATS:
+        return floats_to_json(field);
     }
     return NULL;
 }

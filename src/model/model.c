@@ -69,6 +69,10 @@ ath_status ath_model_create(ath_model **out, const ath_net *net, const void *con
     return ATH_OK;
 }
 
+ath_process ath_model_process(const ath_model *m) {
+    return (ath_process){.kind = ATH_PROCESS_VP, .schedule = &m->schedule};
+}
+
 /* ---- weights ---- */
 
 ath_status ath_model_save_weights(const ath_model *m, const float *params, const char *path, ath_err *err) {

@@ -38,6 +38,8 @@ ath_status ath_model_open(ath_model **out, const char *path, ath_err *err);
 /* Writes the pipeline's files below `path` (created if need be) with these weights. */
 ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err);
 void ath_model_destroy(ath_model *m); /* accepts NULL */
+/* The forward process that it was trained for; the schedule in it is the model's. */
+ath_process ath_model_process(const ath_model *m);
 
 /* The weights file alone: torch's layouts and names. */
 ath_status ath_model_save_weights(const ath_model *m, const float *params, const char *path, ath_err *err);

@@ -183,7 +183,7 @@ static void describe(const trainer *t) {
     if (!t->hooks || !t->hooks->on_start) return;
     const ath_train_options *o = &t->o;
     const ath_dataset *d = t->data;
-    char text[2 * ATH_TEXT_LEN + 800];
+    char text[4 * ATH_TEXT_LEN + 800];
     snprintf(text, sizeof text,
              "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s schedule, %s, batch %d in micro-batches of %d "
              "on %d threads, %.0f MiB of work memory",
@@ -235,7 +235,8 @@ static ath_status preview(trainer *t, ath_err *err) {
     const double begin = ath_clock();
     const ath_sampler *sampler = ath_sampler_find(o->sample_sampler);
     const size_t dim = (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
-    const int steps = o->sample_steps < m->schedule.timesteps ? o->sample_steps : m->schedule.timesteps;
+    const int timesteps = m->schedule.timesteps;
+    const int steps = timesteps > 0 && o->sample_steps > timesteps ? timesteps : o->sample_steps;
     float *images = malloc((size_t)o->sample_count * dim * sizeof *images);
     ath_level *level = malloc(((size_t)steps + 1) * sizeof *level);
     void *config = calloc(1, sampler->config_size + 1);
@@ -243,8 +244,8 @@ static ath_status preview(trainer *t, ath_err *err) {
     ath_workers *workers = NULL;
     ath_status status = images && level && config && path ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, 0, ATH_FORWARD, err);
-    const ath_process process = {.kind = ATH_PROCESS_VP, .schedule = &m->schedule};
-    if (status == ATH_OK) status = ath_levels(&process, ath_prediction_spacing(m->prediction), NULL, steps, level, err);
+    const ath_source source = ath_source_of(t->model, workers);
+    if (status == ATH_OK) status = ath_levels(&source.process, source.spacing, NULL, steps, level, err);
     if (status == ATH_OK) {
         ath_options_default(sampler->options, sampler->n_options, config);
         ath_workers_use(workers, t->state.ema);
@@ -257,7 +258,7 @@ static ath_status preview(trainer *t, ath_err *err) {
                                 .label = -1,
                                 .guidance = 1,
                                 .clip = true};
-        status = ath_generate(m, workers, &job, images, err);
+        status = ath_generate(&source, &job, images, err);
     }
     if (status == ATH_OK) {
         const int cols = (int)ceil(sqrt(o->sample_count)), rows = (o->sample_count + cols - 1) / cols;

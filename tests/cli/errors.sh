@@ -108,7 +108,7 @@ refuses 2 '--steps: 51 steps: expected 1 to the schedule.s 50' athanor sample ru
 refuses 2 '--guidance: "nan" is not a number' athanor sample null -o grid.png --guidance nan
 refuses 2 '--guidance: "inf" is not a number' athanor sample null -o grid.png --guidance inf
 refuses 2 '--quiet: "perhaps" is neither true nor false' athanor sample run -o grid.png --quiet=perhaps
-refuses 2 '--out: longer than 255 characters' athanor sample run -o "$(printf '%300s' x)"
+refuses 2 '--out: longer than 1023 characters' athanor sample run -o "$(printf '%1100s' x)"
 refuses 2 '"more": one argument too many' athanor sample run more -o grid.png
 refuses 2 'RUN: say which run directory' athanor sample -o grid.png
 refuses 2 '-o: say where the grid goes' athanor sample run

@@ -221,6 +221,31 @@ static double sum_squares(size_t len, const float *x) {
     return lane[0];
 }
 
+static double row_at(ath_rows rows, size_t row, size_t d) {
+    const size_t at = row * rows.dim + d;
+    return rows.f64 != NULL ? rows.f64[at] : (double)rows.f32[at];
+}
+
+static void squared_distances(size_t n, const double *x, ath_rows rows, size_t first, size_t count, double *d2,
+                              size_t ld) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < count; k++) {
+            double sum = 0;
+            for (size_t d = 0; d < rows.dim; d++) {
+                const double difference = x[i * rows.dim + d] - row_at(rows, first + k, d);
+                sum += difference * difference;
+            }
+            d2[i * ld + k] = sum;
+        }
+}
+
+static void add_differences(ath_rows rows, size_t from, size_t len, size_t count, const double *weight,
+                            const uint32_t *index, size_t base, double *sum) {
+    for (size_t j = 0; j < count; j++)
+        for (size_t d = 0; d < len; d++)
+            sum[d] += weight[j] * (row_at(rows, index[j], from + d) - row_at(rows, base, from + d));
+}
+
 /* One row of probabilities and, for the vjp, one of their gradients. */
 static size_t attention_scratch_floats(const ath_attention_shape *s, bool vjp) {
     return (vjp ? 2 : 1) * (size_t)s->tokens;
@@ -301,6 +326,8 @@ const ath_kernels ath_kernels_ref = {
     .softmax_vjp = softmax_vjp,
     .adamw = adamw,
     .sum_squares = sum_squares,
+    .squared_distances = squared_distances,
+    .add_differences = add_differences,
 
     .attention_scratch_floats = attention_scratch_floats,
     .attention_forward = attention_forward,

@@ -16,6 +16,7 @@
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
 #include "kernels/x86/update.h"
+#include "kernels/x86/points.h"
 #include "kernels/x86/rows.h"
 
 enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
@@ -130,6 +131,8 @@ const ath_kernels ATH_TABLE = {
     .softmax_vjp = softmax_vjp,
     .adamw = adamw,
     .sum_squares = sum_squares,
+    .squared_distances = squared_distances,
+    .add_differences = add_differences,
     .attention_scratch_floats = attention_scratch_floats,
     .attention_forward = attention_forward,
     .attention_vjp = attention_vjp,
