@@ -2,17 +2,15 @@
  * from it, or to train one. Each header below can also be included alone.
  *
  *     ath_err err;
- *     ath_model *model;
- *     ath_workers *workers;
- *     if (ath_model_open(&model, "runs/mnist", &err) != ATH_OK) puts(err.text);
- *     ath_workers_create(&workers, model, 0, 0, ATH_FORWARD, &err);
- *     ath_workers_use(workers, model->params);
- *     ...ath_levels, ath_generate (model/generate.h), ath_grid_save (io/grid.h)
+ *     ath_source *source;
+ *     if (ath_source_open(&source, "runs/mnist", 0, &err) != ATH_OK) puts(err.text);
+ *     ...ath_levels (diffusion/grid.h), ath_generate (model/generate.h), ath_grid_save (io/grid.h)
  *
  * Nothing here prints, exits or keeps global state. */
 #ifndef ATHANOR_H
 #define ATHANOR_H
 #include "base/status.h"
+#include "diffusion/grid.h"
 #include "diffusion/level.h"
 #include "diffusion/mixture.h"
 #include "diffusion/mixture_flow.h"
@@ -28,6 +26,7 @@
 #include "model/denoiser.h"
 #include "model/generate.h"
 #include "model/model.h"
+#include "model/source.h"
 #include "model/workers.h"
 #include "train/options.h"
 #include "train/trainer.h"

@@ -68,8 +68,8 @@ static void check_sampler(const ath_source *one, const ath_source *two, const at
         draw(one, sampler, how, COUNT, true, all);
         draw(two, sampler, how, 2, true, some);
         for (int i = 0; i < COUNT * DIM; i++)
-            CHECK(isfinite(all[i]) && fabsf(all[i]) < 10, "%s on %s, %s: pixel %d is %g", sampler->name, objective,
-                  ath_spacing_name(how), i, (double)all[i]);
+            CHECK(isfinite(all[i]), "%s on %s, %s: pixel %d is %g", sampler->name, objective, ath_spacing_name(how), i,
+                  (double)all[i]);
         CHECK(memcmp(all, some, 2 * DIM * sizeof *all) == 0,
               "%s on %s, %s: two images by two threads are not what they are among five by one", sampler->name,
               objective, ath_spacing_name(how));

@@ -1,6 +1,7 @@
 /* Plots with names: the two pictures of one show the same, the legend covers nothing, many curves are told apart. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
+#include "markup.h"
 #include "temp_folder.h"
 #include <float.h>
 #include "io/plot.h"
@@ -51,40 +52,6 @@ static bool shows(const char *svg, const char *words) {
     for (const char *p = svg; (p = strstr(p, words)); p++)
         if (p[-1] == '>' && strncmp(p + len, "</text>", 7) == 0) return true;
     return false;
-}
-
-/* Every element that is opened is closed, in order; attributes are quoted; no stray < or &. */
-static void check_well_formed(const char *s) {
-    char stack[16][16];
-    int depth = 0, elements = 0;
-    for (const char *p = s; *p; p++) {
-        if (*p == '&') {
-            const size_t n = strspn(p + 1, "abcdefghijklmnopqrstuvwxyz#0123456789");
-            CHECK(n > 1 && p[n + 1] == ';', "a stray &: %.30s", p);
-        }
-        if (*p != '<') continue;
-        const bool closing = p[1] == '/';
-        char name[16];
-        CHECK(sscanf(p + 1 + closing, "%15[a-z]", name) == 1, "a stray <: %.30s", p);
-        bool quoted = false;
-        const char *end = p + 1;
-        for (; *end && (quoted || *end != '>'); end++) {
-            if (*end == '"') quoted = !quoted;
-            CHECK(*end != '<', "< within a tag: %.60s", p);
-        }
-        CHECK(*end == '>', "a tag does not end: %.60s", p);
-        if (closing) {
-            CHECK(depth > 0 && strcmp(stack[depth - 1], name) == 0, "</%s> closes <%s>", name,
-                  depth ? stack[depth - 1] : "nothing");
-            depth--;
-        } else if (end[-1] != '/') {
-            CHECK(depth < 16, "too deep");
-            strcpy(stack[depth++], name);
-        }
-        elements++;
-        p = end;
-    }
-    CHECK(depth == 0 && elements > 0, "%d elements are not closed", depth);
 }
 
 /* A dot of the SVG, which is a line of one point, is where the PNG has the first curve's blue. */

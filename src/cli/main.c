@@ -6,7 +6,8 @@
 #include <string.h>
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_train, &cli_sample, &cli_forward, &cli_info, &cli_list, &cli_bench};
+static const cli_command *const commands[] = {&cli_train,   &cli_sample, &cli_compare, &cli_eval,
+                                              &cli_forward, &cli_info,   &cli_list,    &cli_bench};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *to) {
