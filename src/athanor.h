@@ -17,6 +17,7 @@
 #include "diffusion/net.h"
 #include "diffusion/prediction.h"
 #include "diffusion/sampler.h"
+#include "diffusion/shaping.h"
 #include "graph/graph.h"
 #include "graph/params.h"
 #include "graph/plan.h"
