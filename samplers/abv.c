@@ -1,11 +1,12 @@
-/* Variable-step Adams-Bashforth in sigma, orders 1 to 4, with a start that keeps the order (Hairer, Norsett & Wanner, Solving Ordinary
- * Differential Equations I, sec. III.1 and III.5):
+/* Variable-step Adams-Bashforth in sigma, orders 1 to 4, with a start that keeps the order (Hairer, Norsett & Wanner,
+ * Solving Ordinary Differential Equations I, 2nd ed., Springer 1993, sec. III.1 and III.5):
  *     x_{i+1} = x_i + sum_j w_j d_j,   w_j = integral over sigma, from sigma_i to sigma_{i+1}, of l_j,
- * l_j the Lagrange basis on the last sigmas. One evaluation a step, and one more for order 4. An order p needs local errors of h^p in the
- * first steps, where there are fewer slopes than p:
- *     p = 3    step 0: Euler's, then the slope there, and with it the trapezoid rule from the start again. That slope is off by h^2, and h^3 in
- *              what follows: it serves as step 1's own.
- *     p = 4    step 0: Kutta's rule of order 3, whose last slope serves as step 1's own; step 1: as above, with two slopes and then three.
+ * l_j the Lagrange basis on the last sigmas. One evaluation a step, and one more for order 4. Order p needs local errors
+ * of h^p in the first steps, where there are fewer slopes than p:
+ *     p = 3    step 0: Euler's, then the slope there, and with it the trapezoid rule from the start again. That slope is
+ *              off by h^2, and by h^3 in what follows: it serves as step 1's own.
+ *     p = 4    step 0: Kutta's rule of order 3, whose last slope serves as step 1's own.
+ *              step 1: to where two slopes reach, and again with the slope there as a third.
  * The step onto the clean level returns x0. */
 #include <string.h>
 #include "diffusion/multistep.h"
@@ -24,7 +25,7 @@ static const ath_option options[] = {
      .help = "of convergence: slopes a step combines"},
 };
 
-/* One a level, and the middle of step 0; where a corrected step is the last, the slope at its end serves nobody else. */
+/* One a level, and the middle of step 0; where a corrected step is the last, the slope at its end serves no other. */
 static int nfe(const void *config, int n_steps, bool to_clean) {
     const int order = ((const abv_config *)config)->order, noisy = n_steps - to_clean;
     return n_steps + (order == 4 && noisy > 0) + (!to_clean && n_steps <= order - 2);
@@ -36,8 +37,8 @@ static void step_from(const ath_slopes *s, const double *start, int order, doubl
     ath_slopes_add(s, ATH_CLOCK_SIGMA, order, from, to, x);
 }
 
-/* Kutta's rule: the slope in the middle, then at the end by -k1 + 2 k2, then Simpson's weights, the integrals of the three slopes'
- * Lagrange basis. The middle's slope is not of the levels: it goes again. */
+/* Kutta's rule: the slope in the middle, then at the end by -k1 + 2 k2, then Simpson's weights, which are the integrals
+ * of the three slopes' Lagrange basis. The middle is no level: its slope goes again. */
 static ath_status kutta_step(ath_sample_job *job, ath_slopes *s, ath_level from, ath_level to, double *start) {
     double *x = job->x, *x0 = job->work;
     const double h = to.sigma - from.sigma;
@@ -84,7 +85,7 @@ static ath_status run(ath_sample_job *job) {
 const ath_sampler ath_sampler_abv = {
     .name = "abv",
     .summary = "Adams-Bashforth for steps of any lengths, of full order from the start",
-    .paper = "Hairer, Norsett & Wanner, Solving ODEs I, sec. III.5",
+    .paper = "ISBN 978-3-540-56670-0",
     .order = 4,
     .nfe_per_step = 1,
     .n_work = ATH_MULTISTEP_WORK + 1,

@@ -1,12 +1,12 @@
-/* AMED-Solver and AMED-Plugin: Zhou et al. 2024, arXiv:2312.00094, sec. 3.3 and algorithms 1 and 2. A step from sigma to sigma' evaluates the network twice,
- * at its start and at s = sigma'^r sigma^(1-r):
+/* AMED-Solver and AMED-Plugin: Zhou et al. 2024, arXiv:2312.00094. A step from sigma to sigma' evaluates the network
+ * twice, at its start and at s = sigma'^r sigma^(1-r):
  *     x_s = x + (s - sigma) d(x, sigma),   d_s = (x_s - x0(x_s, a s))/s,
- *     base=amed    x' = x   + c (sigma' - sigma) d_s        (eq. 14; r = 1/2, c = a = 1 is DPM-Solver-2, arXiv:2206.00927)
- *     base=euler   x' = x_s + c (sigma' - s) d_s            (the plug-in: a step of the base solver to s and one from there,
- *     base=ipndm   the same with iPNDM's combinations of d   the second scaled; see ipndm.c)
- * r, c = scale_dir and a = scale_time are what AMED learns: per image and step from job->predictor, else the numbers given as options, lists
- * whose k-th serves step k, cycled. a s is kept within the step. base=amed is of second order for c = a = 1. The step onto the clean level
- * returns x0, at one evaluation. */
+ *     base=amed    x' = x + c (sigma' - sigma) d_s      r = 1/2, c = a = 1: DPM-Solver-2's middle (arXiv:2206.00927)
+ *     base=euler   x' = x_s + c (sigma' - s) d_s        the plug-in: a step of the base solver to s, and one from
+ *     base=ipndm   the same with iPNDM's sums of d      there with its slope scaled (see ipndm.c)
+ * AMED learns r, c = scale_dir and a = scale_time, for each image and step: they come from job->predictor, or are the
+ * numbers given as options, lists whose k-th serves step k, over and over. a s is kept within the step. base=amed is of
+ * second order where c = a = 1. The step onto the clean level returns x0, at one evaluation. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +60,7 @@ static ath_status choose(ath_sample_job *job, int step, ath_step_choice *choice)
 
 /* Where a step evaluates again. */
 static double middle_of(const ath_step_choice *choice, ath_level from, ath_level to) {
-    return pow(to.sigma, choice->r) * pow(from.sigma, 1 - choice->r);
+    return from.sigma * pow(to.sigma / from.sigma, choice->r);
 }
 
 /* x += h sum_j w_j d_j for image i, of the newest `order` slopes with iPNDM's constants. */

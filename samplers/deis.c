@@ -1,9 +1,10 @@
-/* DEIS: Zhang & Chen 2022, arXiv:2204.13902, in the variables of its eq. 15: with x/alpha and rho = sigma/alpha the flow is dx/drho = eps, and a
- * step integrates the polynomial through the last eps (eq. 13, 14). `mode` says in what it is a polynomial:
- *     logrho   log rho (diffusers' DEISMultistepScheduler, which has it in closed form up to order 3)
- *     tab      the time t of a VP process (tAB-DEIS; zju-pi/diff-sampler, whose clock this is, sums 10000 points, to 1e-4)
- *     rhoab    rho (rhoAB-DEIS, eq. 17)
- * One evaluation a step; the first steps are of lower orders, which caps the order at 2 in the limit. The step onto the clean level returns x0. */
+/* DEIS: Zhang & Chen 2022, arXiv:2204.13902. With x/alpha and rho = sigma/alpha the flow is dx/drho = eps, and a step
+ * integrates the polynomial through the last eps. `mode` says in what it is a polynomial:
+ *     logrho   log rho (diffusers' DEISMultistepScheduler, which has orders 1 to 3 in closed form)
+ *     tab      the time t of a VP process (tAB-DEIS; the clock is that of zju-pi/diff-sampler)
+ *     rhoab    rho (rhoAB-DEIS)
+ * One evaluation a step. The first steps are of lower orders, which caps the order at 2 in the limit; from sigma = 80,
+ * where the flow is nearly straight, order 3 is seen. The step onto the clean level returns x0. */
 #include <string.h>
 #include "diffusion/multistep.h"
 

@@ -1,8 +1,8 @@
-/* iPNDM: Zhang & Chen 2022 (arXiv:2204.13902, app. D.1), after PNDM (arXiv:2202.09778): Adams and Bashforth's constants on the
- * slopes d = dx/dsigma whatever the lengths of the steps, beginning with lower orders:
+/* iPNDM: Zhang & Chen 2022, arXiv:2204.13902, after PNDM (arXiv:2202.09778). Adams and Bashforth's constants on the
+ * slopes d = dx/dsigma, whatever the lengths of the steps, beginning with the lower orders:
  *     x += h d_0,   h (3 d_0 - d_1)/2,   h (23 d_0 - 16 d_1 + 5 d_2)/12,   h (55 d_0 - 59 d_1 + 37 d_2 - 9 d_3)/24.
- * One evaluation a step. On steps of different lengths it is of second order at most, and among the best with ten
- * steps or fewer (AMED, arXiv:2312.00094, table 1). The step onto the clean level returns x0. */
+ * One evaluation a step. On steps of different lengths it is of second order at most, and yet among the best with ten
+ * steps or fewer (AMED, arXiv:2312.00094). The step onto the clean level returns x0. */
 #include "diffusion/multistep.h"
 
 typedef struct ipndm_config {

@@ -1,8 +1,9 @@
-/* iPNDM-v: iPNDM (arXiv:2204.13902, app. D.1) with weights for steps of different lengths, the integrals of the
- * slopes' Lagrange polynomials in sigma. The closed forms in circulation for orders 3 and 4 (zju-pi/diff-sampler 68d5ce42) are not these
- * integrals: a misplaced parenthesis, a sign and a step ratio make them inexact for quadratics already. Here they are exact.
- * One evaluation a step. The first step is Euler's and caps the order at 2 in the limit; at sigma = 80, where the flow is nearly straight, its
- * error is so small that orders 3 and 4 are seen in practice (`abv` has the start that keeps them). The step onto the clean level returns x0. */
+/* iPNDM-v: iPNDM (arXiv:2204.13902) with weights for steps of different lengths, the integrals of the slopes' Lagrange
+ * polynomials in sigma. The closed forms in circulation for orders 3 and 4 (zju-pi/diff-sampler 68d5ce42) are not these
+ * integrals: a misplaced parenthesis, a sign and a ratio of steps make them inexact for quadratics already.
+ * One evaluation a step. The first step is Euler's and caps the order at 2 in the limit; from sigma = 80, where the flow
+ * is nearly straight, orders 3 and 4 are seen (abv has the start that keeps them). The step onto the clean level returns
+ * x0. */
 #include "diffusion/multistep.h"
 
 typedef struct ipndm_v_config {

@@ -1,9 +1,10 @@
-/* LMS, the linear multistep method of k-diffusion and diffusers (Karras et al. 2022, arXiv:2206.00364, list it among the older ways
- * to integrate their flow): variable-step Adams-Bashforth in sigma,
+/* LMS, the linear multistep method of k-diffusion and diffusers on the flow of Karras et al. 2022, arXiv:2206.00364:
+ * variable-step Adams-Bashforth in sigma,
  *     x += sum_j w_j d_j,   w_j = integral over sigma, from sigma_i to sigma_{i+1}, of l_j,
- * l_j the Lagrange basis on the last sigmas; both peers integrate by quadrature, here it is exact. One evaluation a step. The first step
- * is Euler's, the next are of orders 2 and 3: in the limit that caps the order at 2, but at large sigma the flow is nearly straight, and from
- * sigma = 80 order 4 is what is measured (`abv` has the start that keeps it). The step onto the clean level is one like the others, as in both peers. */
+ * l_j the Lagrange basis on the last sigmas. Both peers integrate by quadrature; here it is exact. One evaluation a step.
+ * The first step is Euler's and caps the order at 2 in the limit; from sigma = 80, where the flow is nearly straight,
+ * order 4 is seen (abv has the start that keeps it). The step onto the clean level is one like the others, as in both
+ * peers. */
 #include "diffusion/multistep.h"
 
 typedef struct lms_config {

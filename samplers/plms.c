@@ -1,8 +1,8 @@
-/* PLMS, the pseudo linear multistep method of PNDM (Liu et al. 2022, arXiv:2202.09778, eq. 12, algorithm 2; diffusers' PNDMScheduler with
- * skip_prk_steps). DDIM's step, which is Euler's in sigma/alpha, on eps combined by Adams and Bashforth's constants (see ipndm.c). The first step
- * is taken twice: to level 1 and, with the eps found there, again with the mean of the two, so that n steps cost n + 1 evaluations; then
- * orders 2, 3 and 4. Second order, since the constants are those of steps of one length. The step onto the clean level is one like the others,
- * as in diffusers; a single step onto it is DDIM's. */
+/* PLMS, the pseudo linear multistep method of PNDM (Liu et al. 2022, arXiv:2202.09778; diffusers' PNDMScheduler with
+ * skip_prk_steps): DDIM's step, which is Euler's in sigma/alpha, on eps combined by Adams and Bashforth's constants (see
+ * ipndm.c). The first step is taken twice: to level 1, and again with the mean of its eps and the one found there; so n
+ * steps cost n + 1 evaluations. Then orders 2, 3 and 4. Second order, since the constants are those of steps of one
+ * length. The step onto the clean level is one like the others, as in diffusers; a single step onto it is DDIM's. */
 #include <string.h>
 #include "diffusion/multistep.h"
 

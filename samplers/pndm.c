@@ -1,7 +1,8 @@
-/* PNDM: Liu et al. 2022, arXiv:2202.09778, algorithm 1 (F-PNDM; diffusers' PNDMScheduler as it is by default): three pseudo Runge-Kutta steps (eq. 13), which
- * are the classical rule with DDIM's step in place of Euler's and the middle in timesteps, then linear multistep steps of order 4 (see
- * plms.c). Second order: neither the middle nor the constants are those of sigma. Four evaluations in each of the first three steps, then one. No Runge-Kutta
- * step is taken onto the clean level, which cannot be evaluated: there and after it is multistep, as in diffusers. */
+/* PNDM: Liu et al. 2022, arXiv:2202.09778 (F-PNDM; diffusers' PNDMScheduler by default). Three pseudo Runge-Kutta steps,
+ * which are the classical rule with DDIM's step in place of Euler's and the middle in timesteps, then linear multistep
+ * steps of order 4 (see plms.c). Second order: neither the middle nor the constants are those of sigma. Four evaluations
+ * in each of the first three steps, then one. A step onto the clean level, where nothing can be evaluated, is multistep
+ * however early it comes, and like the others, as in diffusers. */
 #include <math.h>
 #include <string.h>
 #include "diffusion/multistep.h"

@@ -65,7 +65,7 @@ static inline ath_status exact_x0(void *self, const double *x, const ath_level *
     if (++net->calls == net->fail_at) return ath_fail(e, ATH_E_MEM, "the network failed");
     for (size_t i = 0; i < net->n; i++) {
         const ath_level at = level[i * each];
-        const ath_to_x0 to = ath_prediction_to_x0(net->says, at);
+        const ath_to_x0 to = ath_prediction_to_x0(net->says, at, 0);
         double image[MAX_DIM], eps[MAX_DIM];
         mixture_at(&net->data, x + i * dim, at, image, eps);
         for (size_t d = 0; d < dim; d++) {

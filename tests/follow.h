@@ -57,6 +57,8 @@ typedef struct follow_case {
     int n_steps;
     ath_prediction says; /* what the exact network predicts: SAMPLE serves any process */
     double clip;         /* 0: none */
+    /* A network of another kind, on an exact_net; NULL: exact_x0. */
+    ath_status (*x0)(void *self, const double *x, const ath_level *level, size_t each, double *x0, ath_err *e);
     const json_t *states;
     /* states[state_of[i]] is what we have after i steps; -1: nothing to compare. NULL: states[i]. */
     const int *state_of;
@@ -73,7 +75,7 @@ static inline double follow_one(const golden_set *g, const follow_case *c, const
     noise_list draws = {golden_at(golden_at(g->noise, mixture_name), "noise"), len, c->noise_order};
     double x[STATE], expected[STATE], worst = 0;
     golden_list(json_array_get(c->states, (size_t)(c->state_of ? c->state_of[0] : 0)), x, STATE);
-    ath_sample_job job = {.net = {&net, exact_x0},
+    ath_sample_job job = {.net = {&net, c->x0 ? c->x0 : exact_x0},
                           .process = c->process,
                           .level = c->level,
                           .n_steps = c->n_steps,

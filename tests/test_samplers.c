@@ -10,7 +10,7 @@
  * sigma^2. The grid is even in log(sigma/alpha) and ends before the clean level, where the last step of most
  * solvers is of first order: what is left is the solver's own error, and twice the steps must divide it by
  * 2^order. */
-static double flow_error(const ath_sampler *s, int steps) {
+static double flow_error(const ath_sampler *s, const char *options, int steps) {
     enum { N = 4, DIM = 3 };
     exact_net net = gaussian(0.3, 0.5, DIM, N);
     ath_level *level = get_memory((size_t)(steps + 1) * sizeof *level);
@@ -24,7 +24,7 @@ static double flow_error(const ath_sampler *s, int steps) {
     memcpy(x, start, sizeof x);
     ath_sample_job job = {
         .net = {&net, exact_x0}, .level = level, .n_steps = steps, .x = x, .n = N, .dim = DIM, .rng = {11}};
-    CHECK_OK(run_job(s, "", &job, NULL));
+    CHECK_OK(run_job(s, options, &job, NULL));
     for (int i = 0; i < N * DIM; i++) {
         const double mean = net.data.mean[0][i % DIM], s2 = pow(net.data.deviation[0], 2);
         const double stretch =
@@ -35,17 +35,42 @@ static double flow_error(const ath_sampler *s, int steps) {
     return worst;
 }
 
+/* In the time sigma the flow of one Gaussian is y' = sigma/y for y = sqrt(s^2 + sigma^2), where the two parts of the midpoint
+ * method's local error, h^3 (y'''/24 + y'' sigma/(8 y^2)), cancel. */
+static int order_on_a_gaussian(const ath_sampler *s) { return strcmp(s->name, "midpoint") == 0 ? 3 : s->order; }
+
+/* 120 and 240 steps: dpm_fast's last orders are the same for both. */
 static void every_sampler_converges_at_the_order_it_claims(void **state) {
     (void)state;
     int n = 0;
     const ath_sampler *const *all = ath_sampler_all(&n);
     for (int i = 0; i < n; i++) {
         const ath_sampler *s = all[i];
-        if (s->stochastic) continue; /* held to moments below */
-        const double coarse = flow_error(s, 128), fine = flow_error(s, 256), order = log2(coarse / fine);
-        print_message("%s: error %.2e in 128 steps, %.2e in 256: order %.2f\n", s->name, coarse, fine, order);
-        CHECK(fabs(order - s->order) < 0.2, "%s: order %.2f, claims %d (error %.2e -> %.2e)", s->name, order, s->order,
-              coarse, fine);
+        if (s->stochastic || s->adaptive) continue; /* held to moments, and to their tolerance, below */
+        const double coarse = flow_error(s, "", 120), fine = flow_error(s, "", 240), order = log2(coarse / fine);
+        print_message("%s: error %.2e in 120 steps, %.2e in 240: order %.2f\n", s->name, coarse, fine, order);
+        CHECK(fabs(order - order_on_a_gaussian(s)) < 0.2, "%s: order %.2f, claims %d (error %.2e -> %.2e)", s->name,
+              order, s->order, coarse, fine);
+    }
+}
+
+/* What a step may err by, as often as there are steps and stretched or shrunk by the flow: within a small factor. */
+static void adaptive_samplers_follow_their_tolerance(void **state) {
+    (void)state;
+    int n = 0;
+    const ath_sampler *const *all = ath_sampler_all(&n);
+    for (int i = 0; i < n; i++) {
+        if (!all[i]->adaptive || all[i]->stochastic) continue;
+        double last = INFINITY;
+        for (double tolerance = 1e-3; tolerance > 5e-8; tolerance /= 100) {
+            char options[64];
+            snprintf(options, sizeof options, "rtol=%g,atol=%g", tolerance, tolerance);
+            const double error = flow_error(all[i], options, 4);
+            print_message("%s %s: error %.2e\n", all[i]->name, options, error);
+            CHECK(error < 50 * tolerance && error < last / 5, "%s %s: error %.2e, before %.2e", all[i]->name, options,
+                  error, last);
+            last = error;
+        }
     }
 }
 
@@ -106,7 +131,7 @@ static int variants(const ath_sampler **sampler, const char **options, int room)
                                           {"amed", "base=euler,r=0.45/0.55"},
                                           {"amed", "base=ipndm,scale_dir=0.98/1.01,scale_time=1.02,afs=1"},
                                           {"ddpm", "variance=analytic"},
-                                          {"pc", "predictor=none,corrector_steps=3"},
+                                          {"pc", "predictor=none,corrector_steps=12"},
                                           {"pc", "predictor=reverse,corrector_steps=2,corrector=annealed"},
                                           {"deis", "mode=rhoab,order=4"},
                                           {"deis", "mode=tab,afs=1"},
@@ -124,6 +149,8 @@ static int variants(const ath_sampler **sampler, const char **options, int room)
             sampler[count] = all[i], options[count++] = "eta=0.7";
         if (ath_options_find(all[i]->options, all[i]->n_options, "variance"))
             sampler[count] = all[i], options[count++] = "variance=fixed_large";
+        if (ath_options_find(all[i]->options, all[i]->n_options, "s_churn"))
+            sampler[count] = all[i], options[count++] = "s_churn=30";
     }
     for (size_t i = 0; i < sizeof more / sizeof *more && count < room; i++)
         sampler[count] = find(more[i][0]), options[count++] = more[i][1];
@@ -216,6 +243,9 @@ static void another_seed_draws_another_image_where_there_is_noise(void **state) 
     }
 }
 
+/* dpm_fast has n_steps evaluations and shares them out as it likes. */
+static bool steps_by_the_grid(const ath_sampler *s) { return !s->adaptive && strcmp(s->name, "dpm_fast") != 0; }
+
 static ath_status stop_at_two(void *user, int step, const double *x, const double *x0) {
     (void)x, (void)x0;
     ++*(int *)user;
@@ -254,6 +284,7 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
                               .on_step = keep_state,
                               .user = &r};
         CHECK_OK(run_job(s, options[v], &job, &info));
+        const int whole = info.nfe;
         const int expected = promised_nfe(s, options[v], STEPS, true);
         CHECK(info.nfe == net.calls && (s->adaptive || info.nfe == expected),
               "%s %s: counted %d evaluations of %d calls in %d steps, expected %d", s->name, options[v], info.nfe,
@@ -275,9 +306,33 @@ static void evaluations_are_counted_and_a_stop_is_passed_on(void **state) {
         const ath_status status = run_job(s, options[v], &job, &info);
         CHECK(status == ATH_E_STOP && seen == 3, "%s: status %d after %d steps, expected a stop after 3", s->name,
               (int)status, seen);
-        CHECK(s->adaptive || net.calls <= promised_nfe(s, options[v], 3, false), "%s %s: %d evaluations in 3 steps",
-              s->name, options[v], net.calls);
+        CHECK(net.calls <= (steps_by_the_grid(s) ? promised_nfe(s, options[v], 3, false) : whole),
+              "%s %s: %d evaluations in 3 steps", s->name, options[v], net.calls);
     }
+}
+
+/* ath_sampler_nfe is what --nfe buys steps by: it holds for the shortest runs too, onto the clean level or not. */
+static void evaluations_are_promised_for_any_number_of_steps(void **state) {
+    (void)state;
+    enum { DIM = 2, MOST = 6 };
+    const ath_sampler *sampler[MAX_VARIANTS];
+    const char *options[MAX_VARIANTS];
+    for (int v = variants(sampler, options, MAX_VARIANTS) - 1; v >= 0; v--)
+        for (int steps = 1; steps <= MOST && !sampler[v]->adaptive; steps++)
+            for (int to_clean = 0; to_clean < 2; to_clean++) {
+                double x[DIM];
+                run_info info;
+                ath_level level[MOST + 2];
+                usual_levels(ATH_LEADING, steps + !to_clean, level);
+                exact_net net = gaussian(0.1, 0.6, DIM, 1);
+                start_at(&net, level[0], (ath_rng){1}, 0, x);
+                ath_sample_job job = {
+                    .net = {&net, exact_x0}, .level = level, .n_steps = steps, .x = x, .n = 1, .dim = DIM};
+                CHECK_OK(run_job(sampler[v], options[v], &job, &info));
+                const int expected = promised_nfe(sampler[v], options[v], steps, to_clean);
+                CHECK(info.nfe == expected, "%s %s: %d evaluations in %d steps%s, expected %d", sampler[v]->name,
+                      options[v], info.nfe, steps, to_clean ? " to the clean level" : "", expected);
+            }
 }
 
 static ath_status no_noise(void *self, int k, double *out, ath_err *e) {
@@ -413,11 +468,11 @@ static void marginals_are_exact_where_the_variance_is(void **state) {
 }
 
 /* With many steps every stochastic sampler draws from the data. The error of the discrete reverse process is of
- * order 1/steps: for 1000 it is below 0.01 of the variance here, which is allowed beside 4.5 standard errors.
+ * order 1/steps: for 250 it is below 0.04 of the variance here, which is allowed beside 4.5 standard errors.
  * Langevin steps whose size depends on the image draw 2/DIM too wide (samplers/pc.c). */
 static void stochastic_samplers_draw_from_the_data(void **state) {
     (void)state;
-    enum { N = 250, DIM = 8, STEPS = 1000 };
+    enum { N = 400, DIM = 8, STEPS = 250 };
     const ath_sampler *sampler[MAX_VARIANTS];
     const char *options[MAX_VARIANTS];
     ath_level *level = get_memory((STEPS + 1) * sizeof *level);
@@ -439,9 +494,9 @@ static void stochastic_samplers_draw_from_the_data(void **state) {
         print_message("%s %s: mean off by %.4f (standard error %.4f), variance %.4f of 0.25 (%.4f)\n", sampler[v]->name,
                       options[v], mean, 0.5 / sqrt(N * DIM), variance, 0.25 * sqrt(2.0 / (N * DIM)));
         const double too_wide = strcmp(sampler[v]->name, "pc") == 0 ? 2.0 / DIM : 0;
-        CHECK(fabs(mean) < 4.5 * 0.5 / sqrt(N * DIM) + 0.001, "%s %s: mean off by %.5f (seed 123)", sampler[v]->name,
+        CHECK(fabs(mean) < 4.5 * 0.5 / sqrt(N * DIM) + 0.004, "%s %s: mean off by %.5f (seed 123)", sampler[v]->name,
               options[v], mean);
-        CHECK(fabs(variance - 0.25) < 0.25 * (4.5 * sqrt(2.0 / (N * DIM)) + 0.01 + too_wide),
+        CHECK(fabs(variance - 0.25) < 0.25 * (4.5 * sqrt(2.0 / (N * DIM)) + 0.04 + too_wide),
               "%s %s: variance %.5f, expected 0.25 (seed 123)", sampler[v]->name, options[v], variance);
     }
     free(level);
@@ -451,11 +506,13 @@ static void stochastic_samplers_draw_from_the_data(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_sampler_converges_at_the_order_it_claims),
+        cmocka_unit_test(adaptive_samplers_follow_their_tolerance),
         cmocka_unit_test(every_sampler_says_what_it_is),
         cmocka_unit_test(data_of_one_image_is_sampled_exactly),
         cmocka_unit_test(an_image_does_not_depend_on_its_batch),
         cmocka_unit_test(another_seed_draws_another_image_where_there_is_noise),
         cmocka_unit_test(evaluations_are_counted_and_a_stop_is_passed_on),
+        cmocka_unit_test(evaluations_are_promised_for_any_number_of_steps),
         cmocka_unit_test(failures_of_the_network_and_the_noise_end_the_run),
         cmocka_unit_test(ddim_with_eta_one_is_ddpm_with_the_small_variance),
         cmocka_unit_test(marginals_are_exact_where_the_variance_is),

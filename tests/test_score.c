@@ -80,7 +80,7 @@ static void a_shifted_set_is_as_far_as_the_shifts_root_mean_square(void **state)
  * distance is |s - t|. What finite samples add is of the order of 1/sqrt(n). */
 static void gaussians_are_as_far_as_their_deviations(void **state) {
     (void)state;
-    enum { N = 20000, M = 15000, DIM = 12 };
+    enum { N = 10000, M = 8000, DIM = 12 };
     float *x = normal(N * DIM, 3), *y = normal(M * DIM, 4);
     for (int i = 0; i < N * DIM; i++) x[i] *= 0.8f;
     for (int i = 0; i < M * DIM; i++) y[i] *= 0.3f;

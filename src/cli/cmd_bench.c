@@ -87,11 +87,11 @@ static ath_status make_model(const options *o, ath_model **out, ath_err *err) {
     void *config = calloc(1, net->config_size);
     if (!config) return ath_fail(err, ATH_E_MEM, "out of memory");
     ath_options_default(net->options, net->n_options, config);
-    ath_schedule schedule = {0};
+    ath_scheduler scheduler = {.prediction = ATH_EPSILON};
     ath_status status = net->configure(&request, config, err);
     if (status == ATH_OK)
-        status = ath_schedule_make(&schedule, ath_schedule_kind_find("cosine"), 1000, 1e-4, 0.02, err);
-    if (status == ATH_OK) status = ath_model_create(out, net, config, schedule, ATH_EPSILON, -1, err);
+        status = ath_schedule_make(&scheduler.schedule, ath_schedule_kind_find("cosine"), 1000, 1e-4, 0.02, err);
+    if (status == ATH_OK) status = ath_model_create(out, net, config, scheduler, -1, err);
     free(config);
     if (status == ATH_OK) ath_param_init((*out)->graph, (ath_rng){0}, (*out)->params);
     return status;

@@ -12,7 +12,7 @@
 #include "io/grid.h"
 #include "io/plot.h"
 
-enum { MAX_SAMPLERS = 64, MAX_CELLS = MAX_SAMPLERS * ATH_MAX_INTS, HELD = 64, SHOWN = 4 };
+enum { MAX_SAMPLERS = 64, MAX_CELLS = MAX_SAMPLERS * ATH_MAX_INTS, HELD = 16, HELD_EXACT = 256, SHOWN = 4 };
 
 typedef struct options {
     char out[ATH_TEXT_LEN], samplers[ATH_TEXT_LEN], spacing[ATH_TEXT_LEN], data[ATH_TEXT_LEN];
@@ -37,7 +37,7 @@ static const ath_option table[] = {
     {FIELD(spacing, "spacing"), .type = ATH_OPT_TEXT, .dflt = "auto", .value = "NAME[:K=V,...]",
      .help = "levels of every run; auto: flow for a flow, else karras, so that all start alike"},
     {FIELD(count, "count"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1000000, .value = "N",
-     .help = "images of each run; 0: 2048 with --data, else 64"},
+     .help = "images of each run; 0: 2048 with --data, else what the distances need, 16 (256 of an exact model)"},
     {FIELD(data, "data"), .type = ATH_OPT_TEXT, .dflt = "", .value = "PATH",
      .help = "also the sliced Wasserstein distance to this data set"},
     {FIELD(seed, "seed"), .type = ATH_OPT_INT64, .dflt = "0", .min = -9e15, .max = 9e15, .value = "N",
@@ -171,7 +171,8 @@ static ath_status prepare(work *w, ath_err *err) {
         return ath_fail(err, ATH_E_ARG, "--class: %d, this model has %d classes", o->label, s->classes);
     ATH_TRY(cli_skip_scales(s, o->skip_tuning, &w->skip, err));
     ATH_TRY(make_cells(w, err));
-    if (o->count == 0) o->count = *o->data ? 2048 : 64;
+    const int held = s->exact ? HELD_EXACT : HELD;
+    if (o->count == 0) o->count = *o->data ? 2048 : held;
     ATH_TRY(cli_scoring_begin(&w->scoring, s, o->data, o->count, (ath_rng){(uint64_t)o->seed}, o->threads, err));
     ATH_TRY(ath_make_dirs(o->out, err));
     w->c = (cli_comparison){.source = s,
@@ -181,7 +182,7 @@ static ath_status prepare(work *w, ath_err *err) {
                                     .guidance = o->guidance,
                                     .clip = o->clip_sample && !s->exact,
                                     .skip_scales = w->skip},
-                            .held = o->count < HELD ? o->count : HELD,
+                            .held = o->count < held ? o->count : held,
                             .on_progress = on_progress,
                             .user = w};
     w->total = w->n_samplers * w->n_columns;

@@ -69,8 +69,12 @@ static ath_status info_run(const char *path, bool as_json, ath_err *err) {
     json_object_set_new(o, "image", json_pack("[i,i,i]", m->image.w, m->image.h, m->image.c));
     json_object_set_new(o, "classes", json_integer(m->null_class >= 0 ? m->null_class : m->classes));
     json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(m->prediction)));
-    json_object_set_new(o, "schedule", json_string(m->schedule.kind ? m->schedule.kind->name : "given betas"));
-    json_object_set_new(o, "timesteps", json_integer(m->schedule.timesteps));
+    json_object_set_new(o, "process", json_string(ath_process_name(m->process.kind)));
+    if (m->process.schedule) {
+        json_object_set_new(o, "schedule", json_string(m->schedule.kind ? m->schedule.kind->name : "given betas"));
+        json_object_set_new(o, "timesteps", json_integer(m->schedule.timesteps));
+    }
+    if (m->prediction == ATH_EDM_F) json_object_set_new(o, "sigma_data", json_real(m->sigma_data));
     json_object_set_new(o, "forward_gflop_per_image", json_real(ath_graph_flops(m->graph) / 1e9));
     ath_options_to_json(m->net->options, m->net->n_options, m->config, o);
     char *state = ath_path_join(path, "training_state.safetensors");

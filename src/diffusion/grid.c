@@ -108,6 +108,7 @@ static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid
     if (!(least < most))
         return ath_fail(err, ATH_E_ARG, "sigma from %g to %g: expected sigma_max above sigma_min", most, least);
     double rho = how == ATH_KARRAS || how == ATH_EDM ? 7 : 1;
+    if (how == ATH_KARRAS && p->kind == ATH_PROCESS_VE && p->rho > 0) rho = p->rho;
     if (o->rho > 0 && how != ATH_EXPONENTIAL && how != ATH_LAMBDA) rho = o->rho;
     for (int i = 0; i < points; i++) {
         const double r = points > 1 ? 1 - (double)i / (points - 1) : 1;

@@ -60,6 +60,7 @@ typedef struct ath_process {
     ath_process_kind kind;
     const ath_schedule *schedule; /* of vp: borrowed. NULL: any ratio, and t is 0                   */
     double sigma_min, sigma_max;  /* of ve: where sampling ends and starts; 0: 0.002 and 80 (EDM)   */
+    double rho;                   /* of ve: of its karras grid; 0: 7                                */
     double shift;                 /* of flow, towards noise; 0: 1, none                             */
 } ath_process;
 

@@ -2,8 +2,8 @@
  *
  * With slopes d_0 (the newest), d_1, ... at sigma_0, sigma_1, ..., Adams and Bashforth's step is
  *     x += sum_j w_j d_j,   w_j = integral over sigma, from the step's start to its end, of l_j(g(sigma)),
- * l_j the Lagrange basis on g(sigma_0), g(sigma_1), ... The clock g, in which the slope is taken for a polynomial, is what
- * tells these methods apart. For samplers in the views SIGMA and ODE. */
+ * l_j the Lagrange basis on g(sigma_0), g(sigma_1), ... What tells these methods apart is the clock g, in which the
+ * slope is taken for a polynomial. For samplers in the views SIGMA and ODE. */
 #ifndef ATH_DIFFUSION_MULTISTEP_H
 #define ATH_DIFFUSION_MULTISTEP_H
 #include "diffusion/sampler.h"
@@ -17,8 +17,8 @@ typedef enum ath_clock {
 
 enum { ATH_SLOPES = 4 }; /* that a step uses at most: the highest order */
 
-/* w[0..n-1] for nodes node[0..n-1] (no two alike; not read with EVEN), n from 1 to ATH_SLOPES. Exact: to rounding, a few
- * 1e-16 of to - from. `to` may be 0 with EVEN and SIGMA. */
+/* w[0..n-1] for nodes node[0..n-1] (no two alike; not read with EVEN), n from 1 to ATH_SLOPES; exact but for rounding.
+ * `to` may be 0 with EVEN and SIGMA. */
 void ath_adams_weights(ath_clock clock, const double *node, int n, double from, double to, double *w);
 
 /* The last slopes, the newest first. */

@@ -168,10 +168,14 @@ double ath_x0_variance(ath_sample_job *job, int i, const double *x0) {
 
 /* ---- a run ---- */
 
-ath_status ath_step_done(ath_sample_job *job, int step, const double *x0) {
+ath_status ath_step_done_at(ath_sample_job *job, int step, const double *x, const double *x0) {
     if (!job->on_step) return ATH_OK;
     const ath_level own = in_own_view(job, job->level[step + 1]);
-    return job->on_step(job->user, step, scaled_by_alpha(job, job->x, &own, 0), x0);
+    return job->on_step(job->user, step, scaled_by_alpha(job, x, &own, 0), x0);
+}
+
+ath_status ath_step_done(ath_sample_job *job, int step, const double *x0) {
+    return ath_step_done_at(job, step, job->x, x0);
 }
 
 int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool to_clean) {

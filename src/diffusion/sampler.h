@@ -33,11 +33,11 @@ typedef struct ath_step_choice {
     double r, scale_dir, scale_time;
 } ath_step_choice;
 
-/* Chooses them, for each image (n), on the way from job->level[step] to job->level[step + 1] (in the sampler's view), never onto the
- * clean level. It is asked when the network was evaluated at the step's start and not again since, so that a denoiser which
- * keeps the network's deepest activations has them at hand as features of these images; job->nfe is 0 where the first
- * evaluation was spared (afs). `each` holds the sampler's options when it is called. What it chooses for an image must depend on that image
- * alone. Other than ATH_OK ends the run. */
+/* Chooses them on the way from job->level[step] to job->level[step + 1] (in the sampler's view), never onto the clean
+ * level. each: (n), the sampler's options when it is called; what it chooses for an image must depend on that image
+ * alone. The network was last evaluated at the step's start, so a denoiser that keeps its deepest activations has the
+ * features of these states at hand (AMED's predictor reads them); job->nfe is 0 where that evaluation was spared (afs).
+ * Other than ATH_OK ends the run. */
 typedef struct ath_step_predictor {
     void *self; /* choose NULL: the sampler's options */
     ath_status (*choose)(void *self, const ath_sample_job *job, int step, ath_step_choice *each);
@@ -137,5 +137,7 @@ ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z);
 double ath_x0_variance(ath_sample_job *job, int i, const double *x0);
 /* Tells on_step, if there is one, that step `step` (0 ..) is done. */
 ath_status ath_step_done(ath_sample_job *job, int step, const double *x0);
+/* The same with a state that is not job->x: what a sampler that takes steps of its own was at level[step + 1]. */
+ath_status ath_step_done_at(ath_sample_job *job, int step, const double *x, const double *x0);
 
 #endif

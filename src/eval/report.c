@@ -274,15 +274,17 @@ static void insert_point(double *x, double *y, int n, double at, double value) {
     y[n] = value;
 }
 
-/* The curve of row `first`, which no row before it belongs to, with its points from `from` on. */
-static bool add_curve(curves *c, const ath_report *r, int first, int score, int from) {
-    double *x = c->at + from, *y = c->at + r->n_row + from;
+/* The curve of row `first`, which no row before it belongs to, with its points from *from on; none where no row has the score. */
+static bool add_curve(curves *c, const ath_report *r, int first, int score, int *from) {
+    double *x = c->at + *from, *y = c->at + r->n_row + *from;
     int n = 0;
     for (int i = first; i < r->n_row; i++)
-        if (same_sampler(&r->row[i], &r->row[first])) {
+        if (same_sampler(&r->row[i], &r->row[first]) && isfinite(r->row[i].score[score])) {
             insert_point(x, y, n, r->row[i].nfe, r->row[i].score[score]);
             n++;
         }
+    if (n == 0) return true;
+    *from += n;
     ath_text label = {0};
     ath_text_add(&label, r->row[first].sampler);
     if (options_of(&r->row[first])[0]) ath_text_addf(&label, ":%s", options_of(&r->row[first]));
@@ -305,8 +307,7 @@ static ath_status make_curves(curves *c, const ath_report *r, int score, ath_err
         bool seen = false;
         for (int k = 0; k < i; k++) seen |= same_sampler(&r->row[k], &r->row[i]);
         if (seen) continue;
-        ok = add_curve(c, r, i, score, from);
-        if (ok) from += c->curve[c->plot.n_curve - 1].n;
+        ok = add_curve(c, r, i, score, &from);
     }
     if (!ok) {
         free_curves(c, r->n_row);

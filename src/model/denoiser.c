@@ -76,7 +76,8 @@ static bool is_guided(const ath_model_denoiser *d, ath_level at) {
 static void place(ath_model_denoiser *d, size_t slot, const double *x, ath_level at, float label) {
     const ath_model *m = d->model;
     const size_t dim = image_len(m), skips = (size_t)m->skips;
-    for (size_t j = 0; j < dim; j++) d->x[slot * dim + j] = (float)x[j];
+    const double scale = ath_prediction_input_scale(m->prediction, at, m->sigma_data);
+    for (size_t j = 0; j < dim; j++) d->x[slot * dim + j] = (float)(scale * x[j]);
     d->t[slot] = (float)at.t;
     d->labels[slot] = label;
     const bool scaled = d->skip_scales && ath_level_within(at, d->shaping.skip_low, d->shaping.skip_high);
@@ -88,7 +89,7 @@ static ath_status x0_from(const ath_model_denoiser *d, size_t slot, const double
                           ath_err *err) {
     const ath_model *m = d->model;
     const size_t dim = image_len(m);
-    const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at);
+    const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at, m->sigma_data);
     if (!isfinite(k.k_x) || !isfinite(k.k_f))
         return ath_fail(err, ATH_E_ARG, "%s cannot be turned into an image at pure noise (alpha = 0)",
                         ath_prediction_name(m->prediction));

@@ -34,6 +34,25 @@ ath_status ath_json_write(json_t *object, const char *path, ath_err *err) {
     return status;
 }
 
+ath_status ath_json_number(const json_t *object, const char *key, double dflt, double min, double max, double *out,
+                           const char *path, ath_err *err) {
+    const json_t *item = json_object_get(object, key);
+    *out = dflt;
+    if (!item || json_is_null(item)) return ATH_OK;
+    *out = json_number_value(item);
+    if (json_is_number(item) && *out >= min && *out <= max) return ATH_OK;
+    return ath_fail(err, ATH_E_FORMAT, "%s: %s: expected a number from %.10g to %.10g", path, key, min, max);
+}
+
+ath_status ath_json_int(const json_t *object, const char *key, int dflt, int min, int max, int *out, const char *path,
+                        ath_err *err) {
+    double value;
+    ATH_TRY(ath_json_number(object, key, dflt, min, max, &value, path, err));
+    *out = (int)value;
+    if (*out == value) return ATH_OK;
+    return ath_fail(err, ATH_E_FORMAT, "%s: %s: expected a whole number from %d to %d", path, key, min, max);
+}
+
 static bool is_null(const ath_option *o, const void *field) {
     if (!o->nullable) return false;
     if (o->type == ATH_OPT_INT) return *(const int *)field == 0;

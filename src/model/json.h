@@ -9,6 +9,13 @@ ath_status ath_json_read(json_t **out, const char *path, ath_err *err);
 /* Writes beside and renames, indented, keys in the order given. Takes the object over. */
 ath_status ath_json_write(json_t *object, const char *path, ath_err *err);
 
+/* The number under `key`, `dflt` when it is absent or null. Fails with ATH_E_FORMAT naming path and key unless it is a
+ * number from min to max; ath_json_int also when it has a fraction. */
+ath_status ath_json_number(const json_t *object, const char *key, double dflt, double min, double max, double *out,
+                           const char *path, ath_err *err);
+ath_status ath_json_int(const json_t *object, const char *key, int dflt, int min, int max, int *out, const char *path,
+                        ath_err *err);
+
 /* Adds every option of the table to the object. false when out of memory. */
 bool ath_options_to_json(const ath_option *table, int n, const void *config, json_t *object);
 /* Sets what the object has; keys that the table lacks fail when `strict`, else they are passed

@@ -39,17 +39,20 @@ static ath_status build(ath_model *m, ath_err *err) {
     return ath_graph_status(m->graph, err);
 }
 
-ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_schedule schedule,
-                            ath_prediction prediction, int null_class, ath_err *err) {
+ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_scheduler scheduler,
+                            int null_class, ath_err *err) {
     *out = NULL;
     ath_model *m = calloc(1, sizeof *m);
     if (!m) {
-        ath_schedule_free(&schedule);
+        ath_scheduler_free(&scheduler);
         return ath_fail(err, ATH_E_MEM, "out of memory for the model");
     }
     m->net = net;
-    m->schedule = schedule;
-    m->prediction = prediction;
+    m->schedule = scheduler.schedule;
+    m->process = scheduler.process;
+    m->process.schedule = m->process.kind == ATH_PROCESS_VP ? &m->schedule : NULL;
+    m->prediction = scheduler.prediction;
+    m->sigma_data = scheduler.sigma_data;
     m->null_class = null_class;
     m->config = malloc(net->config_size);
     ath_status status = m->config ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the model");
@@ -69,8 +72,12 @@ ath_status ath_model_create(ath_model **out, const ath_net *net, const void *con
     return ATH_OK;
 }
 
-ath_process ath_model_process(const ath_model *m) {
-    return (ath_process){.kind = ATH_PROCESS_VP, .schedule = &m->schedule};
+ath_process ath_model_process(const ath_model *m) { return m->process; }
+
+/* As a file describes it; borrows the schedule. */
+static ath_scheduler scheduler_of(const ath_model *m) {
+    return (ath_scheduler){
+        .prediction = m->prediction, .process = m->process, .schedule = m->schedule, .sigma_data = m->sigma_data};
 }
 
 /* ---- weights ---- */
@@ -145,38 +152,10 @@ static json_t *net_config(const ath_model *m) {
     return o;
 }
 
-static json_t *betas_of(const ath_schedule *s) {
-    json_t *list = json_array();
-    for (int i = 0; i < s->timesteps; i++)
-        json_array_append_new(list, json_real(1 - s->alpha_bar[i] / (i ? s->alpha_bar[i - 1] : 1)));
-    return list;
-}
-
-static json_t *scheduler_config(const ath_model *m) {
-    const ath_schedule *s = &m->schedule;
-    const bool named = s->kind && s->kind->diffusers;
-    json_t *o = json_object();
-    json_object_set_new(o, "_class_name", json_string("DDPMScheduler"));
-    json_object_set_new(o, "_diffusers_version", json_string(diffusers_version));
-    if (s->kind) json_object_set_new(o, "_athanor_schedule", json_string(s->kind->name));
-    json_object_set_new(o, "num_train_timesteps", json_integer(s->timesteps));
-    json_object_set_new(o, "beta_start", json_real(s->kind ? s->beta_start : 1e-4));
-    json_object_set_new(o, "beta_end", json_real(s->kind ? s->beta_end : 0.02));
-    json_object_set_new(o, "beta_schedule", json_string(named ? s->kind->diffusers : "linear"));
-    json_object_set_new(o, "trained_betas", named ? json_null() : betas_of(s));
-    json_object_set_new(o, "variance_type", json_string("fixed_small"));
-    json_object_set_new(o, "clip_sample", json_true());
-    json_object_set_new(o, "clip_sample_range", json_real(1));
-    json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(m->prediction)));
-    json_object_set_new(o, "timestep_spacing", json_string(ath_spacing_name(ath_prediction_spacing(m->prediction))));
-    json_object_set_new(o, "steps_offset", json_integer(0));
-    json_object_set_new(o, "rescale_betas_zero_snr", json_false());
-    return o;
-}
-
 static json_t *model_index(const ath_model *m) {
+    const ath_scheduler scheduler = scheduler_of(m);
     return json_pack("{s:s, s:s, s:[s,s], s:[s,s]}", "_class_name", "DDPMPipeline", "_diffusers_version",
-                     diffusers_version, "scheduler", "diffusers", "DDPMScheduler", "unet", "diffusers",
+                     diffusers_version, "scheduler", "diffusers", ath_scheduler_class(&scheduler), "unet", "diffusers",
                      m->net->class_name);
 }
 
@@ -195,12 +174,15 @@ static ath_status write_json_in(const char *folder, const char *name, json_t *ob
 ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err) {
     char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler");
     char *weights = unet ? ath_path_join(unet, weights_name) : NULL;
+    const ath_scheduler written = scheduler_of(m);
     ath_status status = weights && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     if (status == ATH_OK) status = ath_make_dirs(unet, err);
     if (status == ATH_OK) status = ath_make_dirs(scheduler, err);
     if (status == ATH_OK) status = ath_model_save_weights(m, params, weights, err);
     if (status == ATH_OK) status = write_json_in(unet, "config.json", net_config(m), err);
-    if (status == ATH_OK) status = write_json_in(scheduler, "scheduler_config.json", scheduler_config(m), err);
+    if (status == ATH_OK)
+        status =
+            write_json_in(scheduler, "scheduler_config.json", ath_scheduler_write(&written, diffusers_version), err);
     if (status == ATH_OK) status = write_json_in(path, "model_index.json", model_index(m), err);
     free(unet);
     free(scheduler);
@@ -209,46 +191,6 @@ ath_status ath_model_save(const ath_model *m, const float *params, const char *p
 }
 
 /* ---- opening ---- */
-
-static ath_status read_betas(ath_schedule *s, const json_t *list, const char *path, ath_err *err) {
-    const size_t n = json_array_size(list);
-    double *beta = malloc((n + 1) * sizeof *beta);
-    if (!beta) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
-    for (size_t i = 0; i < n; i++) beta[i] = json_number_value(json_array_get(list, i));
-    const ath_status status = ath_schedule_from_betas(s, beta, n < 2000000 ? (int)n : 2000000, err);
-    free(beta);
-    return status;
-}
-
-static ath_status read_scheduler(ath_schedule *s, ath_prediction *prediction, const json_t *o, const char *path,
-                                 ath_err *err) {
-    const json_t *steps = json_object_get(o, "num_train_timesteps"), *betas = json_object_get(o, "trained_betas");
-    const json_t *start = json_object_get(o, "beta_start"), *end = json_object_get(o, "beta_end");
-    const char *name = json_string_value(json_object_get(o, "beta_schedule"));
-    const char *ours = json_string_value(json_object_get(o, "_athanor_schedule"));
-    const char *target = json_string_value(json_object_get(o, "prediction_type"));
-    const json_int_t given = json_is_integer(steps) ? json_integer_value(steps) : 1000;
-    const int timesteps = given < 0 || given > 1 << 30 ? -1 : (int)given; /* refused below */
-    *prediction = ATH_EPSILON;
-    if (target && ath_prediction_parse(target, prediction, err) != ATH_OK)
-        return ath_fail_within(err, ATH_E_FORMAT, "%s: prediction_type", path);
-    if (json_is_true(json_object_get(o, "rescale_betas_zero_snr")))
-        return ath_fail(err, ATH_E_FORMAT, "%s: rescale_betas_zero_snr is true, which is not supported", path);
-    const ath_schedule_kind *kind = ours ? ath_schedule_kind_find(ours) : NULL;
-    int n_kinds;
-    const ath_schedule_kind *kinds = ath_schedule_kinds(&n_kinds);
-    for (int i = 0; !kind && i < n_kinds; i++)
-        if (kinds[i].diffusers && strcmp(kinds[i].diffusers, name ? name : "linear") == 0) kind = &kinds[i];
-    ath_status status;
-    if (json_is_array(betas) && !ours)
-        status = read_betas(s, betas, path, err);
-    else if (!kind)
-        return ath_fail(err, ATH_E_FORMAT, "%s: beta_schedule \"%s\" is not known", path, name ? name : "");
-    else
-        status = ath_schedule_make(s, kind, timesteps, json_is_number(start) ? json_number_value(start) : 1e-4,
-                                   json_is_number(end) ? json_number_value(end) : 0.02, err);
-    return status == ATH_OK ? ATH_OK : ath_fail_within(err, ATH_E_FORMAT, "%s", path);
-}
 
 static ath_status find_net(const ath_net **net, const json_t *o, const char *path, ath_err *err) {
     const char *name = json_string_value(json_object_get(o, "_class_name"));
@@ -274,14 +216,23 @@ static ath_status read_null_class(ath_model *m, const json_t *o, const char *pat
     return ATH_OK;
 }
 
+/* What the file says; what diffusers' classes say by default, of one that is not there. */
+static ath_status read_scheduler(ath_scheduler *s, const char *path, ath_err *err) {
+    if (!ath_path_exists(path)) return ath_scheduler_read_process(s, ATH_PROCESS_VP, NULL, path, err);
+    json_t *o;
+    ATH_TRY(ath_json_read(&o, path, err));
+    const ath_status status = ath_scheduler_read(s, o, path, err);
+    json_decref(o);
+    return status;
+}
+
 /* From the files' paths; scheduler_path may name a file that is not there. */
 static ath_status open_files(ath_model **out, const char *config_path, const char *weights_path,
                              const char *scheduler_path, ath_err *err) {
-    json_t *o = NULL, *scheduler = NULL;
+    json_t *o = NULL;
     void *config = NULL;
     const ath_net *net = NULL;
-    ath_schedule schedule = {0};
-    ath_prediction prediction = ATH_EPSILON;
+    ath_scheduler scheduler = {0};
     ath_status status = ath_json_read(&o, config_path, err);
     if (status == ATH_OK) status = find_net(&net, o, config_path, err);
     if (status == ATH_OK && !(config = calloc(1, net->config_size)))
@@ -290,13 +241,9 @@ static ath_status open_files(ath_model **out, const char *config_path, const cha
         ath_options_default(net->options, net->n_options, config);
         status = ath_options_from_json(net->options, net->n_options, config, o, false, config_path, err);
     }
-    if (status == ATH_OK && ath_path_exists(scheduler_path)) {
-        status = ath_json_read(&scheduler, scheduler_path, err);
-        if (status == ATH_OK) status = read_scheduler(&schedule, &prediction, scheduler, scheduler_path, err);
-    } else if (status == ATH_OK)
-        status = ath_schedule_make(&schedule, ath_schedule_kind_find("linear"), 1000, 1e-4, 0.02, err);
+    if (status == ATH_OK) status = read_scheduler(&scheduler, scheduler_path, err);
     if (status == ATH_OK) {
-        status = ath_model_create(out, net, config, schedule, prediction, -1, err);
+        status = ath_model_create(out, net, config, scheduler, -1, err);
         if (status != ATH_OK) ath_fail_within(err, status, "%s", config_path);
     }
     if (status == ATH_OK) status = read_null_class(*out, o, config_path, err);
@@ -306,7 +253,6 @@ static ath_status open_files(ath_model **out, const char *config_path, const cha
         *out = NULL;
     }
     json_decref(o);
-    json_decref(scheduler);
     free(config);
     return status;
 }

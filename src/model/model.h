@@ -8,10 +8,9 @@
 #ifndef ATH_MODEL_MODEL_H
 #define ATH_MODEL_MODEL_H
 #include "base/rng.h"
-#include "diffusion/level.h"
 #include "diffusion/net.h"
-#include "diffusion/prediction.h"
 #include "graph/params.h"
+#include "model/scheduler.h"
 
 typedef struct ath_model {
     const ath_net *net;
@@ -22,23 +21,25 @@ typedef struct ath_model {
     int classes;           /* rows of the label table; 0: unconditional               */
     int null_class;        /* the row that means "no class", -1 when there is none    */
     int skips;             /* skip connections with a scale                           */
-    ath_schedule schedule; /* owned                                */
+    ath_schedule schedule; /* of a vp process, owned; else zero                       */
+    ath_process process;   /* what it was trained for; its schedule is the one above  */
     ath_prediction prediction;
+    double sigma_data; /* standard deviation of the training data, for ATH_EDM_F    */
     size_t n_params;
     float *params; /* (n_params), owned; the weights that are sampled from    */
 } ath_model;
 
 /* Builds the network of `config` (copied) without weights: params is allocated and zero.
- * null_class as above. The schedule is taken over. On failure *out is NULL and the schedule is freed. */
-ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_schedule schedule,
-                            ath_prediction prediction, int null_class, ath_err *err);
+ * null_class as above. The scheduler is taken over. On failure *out is NULL and the scheduler is freed. */
+ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_scheduler scheduler,
+                            int null_class, ath_err *err);
 /* Reads a run directory or a bare network directory. Every tensor must be there with the expected shape,
  * and no other: errors name file and tensor. */
 ath_status ath_model_open(ath_model **out, const char *path, ath_err *err);
 /* Writes the pipeline's files below `path` (created if need be) with these weights. */
 ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err);
 void ath_model_destroy(ath_model *m); /* accepts NULL */
-/* The forward process that it was trained for; the schedule in it is the model's. */
+/* m->process. */
 ath_process ath_model_process(const ath_model *m);
 
 /* The weights file alone: torch's layouts and names. */

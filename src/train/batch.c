@@ -1,7 +1,9 @@
 /* The training objective on one batch: see batch.h. */
 #include "train/batch.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/normal.h"
 
 struct ath_batch {
     ath_batch_rules r;
@@ -14,6 +16,20 @@ struct ath_batch {
     float *scratch; /* of each worker: x0, eps, and the targets of its micro-batch */
 };
 
+/* The level below which a share u of all levels lies: timesteps of a schedule are equally likely, t of a flow is uniform,
+ * and log sigma of EDM's normal. */
+static ath_level level_at(const ath_process *p, double u) {
+    static const double edm_mean = -1.2, edm_std = 1.2; /* P_mean, P_std: Karras et al. 2022, table 1 */
+    const double least = 0x1p-53;
+    if (p->kind == ATH_PROCESS_VP) {
+        const int T = p->schedule->timesteps, t = (int)(u * T);
+        return ath_schedule_level(p->schedule, t < T ? t : T - 1);
+    }
+    u = fmin(fmax(u, least), 1 - least);
+    return ath_process_level(p, p->kind == ATH_PROCESS_FLOW ? u / (1 - u)
+                                                            : exp(edm_mean + edm_std * ath_normal_quantile(u)));
+}
+
 ath_draw ath_batch_draw(const ath_batch_rules *r, uint64_t step, int i, float *x0, float *eps) {
     const uint64_t k = step * (uint64_t)r->batch + (uint64_t)i, n = (uint64_t)r->data->n;
     const uint64_t item = ath_rng_permute(r->rng, ATH_S_SHUFFLE, k / n, k % n, n);
@@ -21,10 +37,7 @@ ath_draw ath_batch_draw(const ath_batch_rules *r, uint64_t step, int i, float *x
     ath_dataset_image(r->data, (int)item, mirror, x0);
     ath_rng_normal(r->rng, ATH_S_NOISE, k, eps, (size_t)r->data->h * (size_t)r->data->w * (size_t)r->data->c);
     const double u = ath_rng_uniform1(r->rng, ATH_S_TIMESTEP, k);
-    const int timesteps = r->model->schedule.timesteps;
-    int t = (int)((i + u) / r->batch * timesteps);
-    if (t >= timesteps) t = timesteps - 1;
-    ath_draw draw = {.level = ath_schedule_level(&r->model->schedule, t)};
+    ath_draw draw = {.level = level_at(&r->model->process, (i + u) / r->batch)};
     if (r->model->classes) {
         draw.label = (float)r->data->label[item];
         if (r->label_dropout > 0 && ath_rng_uniform1(r->rng, ATH_S_AUGMENT, 2 * k + 1) < r->label_dropout)
@@ -81,12 +94,13 @@ static void micro_batch_gradient(void *self, int worker, ath_plan *plan, ath_run
     double weight[256];
     for (int i = 0; i < run->n; i++) {
         const ath_draw draw = ath_batch_draw(&b->r, b->step, first + i, x0, eps);
-        const float alpha = (float)draw.level.alpha, sigma = (float)draw.level.sigma;
+        const double scale = ath_prediction_input_scale(m->prediction, draw.level, m->sigma_data);
+        const float alpha = (float)(scale * draw.level.alpha), sigma = (float)(scale * draw.level.sigma);
         for (size_t j = 0; j < b->dim; j++) x[(size_t)i * b->dim + j] = alpha * x0[j] + sigma * eps[j];
-        ath_prediction_target(m->prediction, draw.level, b->dim, x0, eps, target + (size_t)i * b->dim);
+        ath_prediction_target(m->prediction, draw.level, m->sigma_data, b->dim, x0, eps, target + (size_t)i * b->dim);
         ath_plan_value(plan, m->t)[i] = (float)draw.level.t;
         if (label) label[i] = draw.label;
-        weight[i] = ath_loss_weight_at(b->r.weight, m->prediction, draw.level);
+        weight[i] = ath_loss_weight_at(b->r.weight, m->prediction, draw.level, m->sigma_data);
     }
     float *scales = ath_plan_value(plan, m->skip_scales);
     for (int i = 0; i < run->n * m->skips; i++) scales[i] = 1;

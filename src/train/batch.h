@@ -17,9 +17,10 @@ typedef struct ath_batch_rules {
     ath_loss_weight weight;
 } ath_batch_rules;
 
-/* One image's draw: x0 and eps (image) are written, the label and the level returned. Timesteps
- * are stratified over the batch, t = floor(T (i + U)/batch): each is uniform, and together they
- * cover the range evenly, which lowers the variance of the gradient. */
+/* One image's draw: x0 and eps (image) are written, the label and the level returned. Levels are stratified over the
+ * batch: image i's is the (i + U)/batch quantile of their distribution, so that each has that distribution, and together
+ * they cover it evenly, which lowers the variance of the gradient. Of a vp process timesteps are uniform, of a flow t,
+ * and of EDM's log sigma is N(-1.2, 1.2^2). */
 typedef struct ath_draw {
     float label;
     ath_level level;

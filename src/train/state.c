@@ -53,19 +53,17 @@ ath_status ath_train_state_save(const ath_train_state *s, const ath_model *m, co
             memcpy(array[i * n + j].dim, p->dim, sizeof p->dim);
         }
     if (status == ATH_OK) {
-        char step[32], updates[32], skipped[32], loss_ema[32], seconds[32];
+        char step[32], updates[32], skipped[32], loss_ema[32], seconds[32], sigma_data[32];
         snprintf(step, sizeof step, "%" PRId64, s->step);
         snprintf(updates, sizeof updates, "%" PRId64, s->updates);
         snprintf(skipped, sizeof skipped, "%" PRId64, s->skipped);
         snprintf(loss_ema, sizeof loss_ema, "%.17g", s->loss_ema);
         snprintf(seconds, sizeof seconds, "%.17g", s->seconds);
-        const ath_meta meta[] = {{"format", "pt"},
-                                 {"step", step},
-                                 {"updates", updates},
-                                 {"skipped", skipped},
-                                 {"loss_ema", loss_ema},
-                                 {"seconds", seconds},
-                                 {"rng", "philox4x32-10, a function of seed and step"}};
+        snprintf(sigma_data, sizeof sigma_data, "%.17g", s->sigma_data);
+        const ath_meta meta[] = {{"format", "pt"},           {"step", step},
+                                 {"updates", updates},       {"skipped", skipped},
+                                 {"loss_ema", loss_ema},     {"seconds", seconds},
+                                 {"sigma_data", sigma_data}, {"rng", "philox4x32-10, a function of seed and step"}};
         status = ath_safetensors_save(path, array, PARTS * n, meta, sizeof meta / sizeof *meta, err);
     }
     free(disk);
@@ -122,6 +120,8 @@ ath_status ath_train_state_load(ath_train_state *s, const ath_model *m, const ch
     if (status == ATH_OK) status = load_count(file, "skipped", &s->skipped, path, err);
     if (status == ATH_OK) status = load_number(file, "loss_ema", &s->loss_ema, path, err);
     if (status == ATH_OK) status = load_number(file, "seconds", &s->seconds, path, err);
+    if (status == ATH_OK && ath_safetensors_meta(file, "sigma_data"))
+        status = load_number(file, "sigma_data", &s->sigma_data, path, err);
     free(disk);
     ath_safetensors_close(file);
     return status;

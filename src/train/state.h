@@ -12,6 +12,7 @@ typedef struct ath_train_state {
     int64_t updates;        /* updates made: Adam's t */
     int64_t skipped;        /* steps whose loss or gradient was not finite */
     double loss_ema, seconds;
+    double sigma_data; /* that the model was begun with, see model.h */
 } ath_train_state;
 
 ath_status ath_train_state_create(ath_train_state *s, const ath_model *m, ath_err *err);

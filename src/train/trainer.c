@@ -43,19 +43,47 @@ static void note(const trainer *t, const char *text) {
 
 /* ---- setting up ---- */
 
+/* The standard deviation of the pixels in [-1,1], EDM's sigma_data; in six digits, which the files keep exactly. */
+static double data_std(const ath_dataset *d) {
+    const size_t len = (size_t)d->n * (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    uint64_t sum = 0, squares = 0; /* of up to 2^33 bytes: exact */
+    for (size_t i = 0; i < len; i++) {
+        sum += d->pixel[i];
+        squares += (uint64_t)d->pixel[i] * d->pixel[i];
+    }
+    const double mean = (double)sum / (double)len;
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", sqrt(fmax(0, (double)squares / (double)len - mean * mean)) / 127.5);
+    const double std = strtod(text, NULL);
+    return std > 0 ? std : 0.5; /* of images without any contrast: EDM's own */
+}
+
+/* The process and the prediction that were asked for. */
+static ath_status make_scheduler(const trainer *t, ath_scheduler *s, ath_err *err) {
+    const ath_train_options *o = &t->o;
+    const ath_schedule_kind *kind = ath_schedule_kind_find(o->schedule);
+    ath_prediction prediction;
+    if (!kind)
+        return ath_fail(err, ATH_E_ARG, "schedule: \"%s\" is not known, see `athanor list schedules`", o->schedule);
+    ATH_TRY(ath_prediction_parse(o->objective, &prediction, err));
+    const ath_process_kind process = ath_prediction_process(prediction);
+    if (process == ATH_PROCESS_VP) {
+        *s = (ath_scheduler){.prediction = prediction};
+        return ath_schedule_make(&s->schedule, kind, o->timesteps, o->beta_start, o->beta_end, err);
+    }
+    ATH_TRY(ath_scheduler_read_process(s, process, NULL, o->out, err));
+    if (prediction == ATH_EDM_F) s->sigma_data = data_std(t->data);
+    return ATH_OK;
+}
+
 static ath_status make_model(trainer *t, ath_err *err) {
     const ath_train_options *o = &t->o;
     const ath_dataset *d = t->data;
     const ath_net *net = ath_net_find(o->net);
-    const ath_schedule_kind *kind = ath_schedule_kind_find(o->schedule);
-    ath_prediction prediction;
     if (!net) return ath_fail(err, ATH_E_ARG, "net: \"%s\" is not known, see `athanor list nets`", o->net);
     if (!ath_sampler_find(o->sample_sampler)) /* not hours later, at the first preview */
         return ath_fail(err, ATH_E_ARG, "sample-sampler: \"%s\" is not known, see `athanor list samplers`",
                         o->sample_sampler);
-    if (!kind)
-        return ath_fail(err, ATH_E_ARG, "schedule: \"%s\" is not known, see `athanor list schedules`", o->schedule);
-    ATH_TRY(ath_prediction_parse(o->objective, &prediction, err));
     if (d->h != d->w)
         return ath_fail(err, ATH_E_ARG, "data: images of %dx%d are not square; use --image-size", d->w, d->h);
     if (o->class_conditional && !d->label) return ath_fail(err, ATH_E_ARG, "class-conditional: the data has no labels");
@@ -80,10 +108,10 @@ static ath_status make_model(trainer *t, ath_err *err) {
         status = ath_options_parse(net->options, net->n_options, config, o->net_options, err);
         if (status != ATH_OK) ath_fail_within(err, status, "net-options");
     }
-    ath_schedule schedule = {0};
-    if (status == ATH_OK) status = ath_schedule_make(&schedule, kind, o->timesteps, o->beta_start, o->beta_end, err);
+    ath_scheduler scheduler = {0};
+    if (status == ATH_OK) status = make_scheduler(t, &scheduler, err);
     if (status == ATH_OK)
-        status = ath_model_create(&t->model, net, config, schedule, prediction, null_class ? d->n_class : -1, err);
+        status = ath_model_create(&t->model, net, config, scheduler, null_class ? d->n_class : -1, err);
     free(config);
     return status;
 }
@@ -110,6 +138,9 @@ static ath_status load_or_init(trainer *t, ath_err *err) {
         ath_param_init(t->model->graph, (ath_rng){(uint64_t)t->o.seed}, t->state.w);
         memcpy(t->state.ema, t->state.w, t->model->n_params * sizeof(float));
     }
+    /* of a run that goes on, what it was begun with, whatever data it goes on with */
+    if (t->state.sigma_data > 0) t->model->sigma_data = t->state.sigma_data;
+    t->state.sigma_data = t->model->sigma_data;
     free(path);
     free(index);
     return status;
@@ -185,10 +216,11 @@ static void describe(const trainer *t) {
     const ath_dataset *d = t->data;
     char text[4 * ATH_TEXT_LEN + 800];
     snprintf(text, sizeof text,
-             "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s schedule, %s, batch %d in micro-batches of %d "
+             "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s%s%s, batch %d in micro-batches of %d "
              "on %d threads, %.0f MiB of work memory",
-             d->n, d->w, d->h, d->c, d->format, o->preset, o->net, t->model->n_params, o->schedule, o->objective,
-             o->batch, o->micro_batch, ath_workers_threads(t->workers),
+             d->n, d->w, d->h, d->c, d->format, o->preset, o->net, t->model->n_params,
+             t->model->process.schedule ? o->schedule : "", t->model->process.schedule ? " schedule, " : "",
+             o->objective, o->batch, o->micro_batch, ath_workers_threads(t->workers),
              (double)ath_workers_bytes(t->workers) / 1048576);
     t->hooks->on_start(t->hooks->user, text);
     if (t->state.step) {

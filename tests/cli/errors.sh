@@ -190,7 +190,7 @@ refuses 1 'negative/unet/config.json: layers_per_block: -1 is out of range' atha
 refuses 1 'class/unet/config.json: _class_name "UNet7DModel" is not a network known' athanor sample class "${grid[@]}"
 refuses 1 'prediction/scheduler/scheduler_config.json: prediction_type: .*epsilom.*epsilon' athanor sample prediction "${grid[@]}"
 refuses 1 'schedule/scheduler/scheduler_config.json: .*beta_schedule "linar" is not known' athanor sample schedule "${grid[@]}"
-refuses 1 'steps/scheduler/scheduler_config.json: .*timesteps, expected 1 to 1000000' athanor sample steps "${grid[@]}"
+refuses 1 'steps/scheduler/scheduler_config.json: num_train_timesteps: expected a number from 1 to 1000000' athanor sample steps "${grid[@]}"
 refuses 1 'json/unet/config.json: line [34]: ' athanor sample json "${grid[@]}"
 refuses 1 'json2/scheduler/scheduler_config.json: line 4: ' athanor sample json2 "${grid[@]}"
 refuses 1 'nojson/unet/config.json: line 1: ' athanor sample nojson "${grid[@]}"
