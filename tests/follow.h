@@ -71,9 +71,9 @@ typedef struct follow_case {
     ath_process process;
     ath_level level[MAX_STEPS + 1];
     int n_steps;
-    ath_prediction says;   /* what the exact network predicts: SAMPLE serves any process */
-    double clip;           /* 0: none */
-    double quantile, most; /* of dynamic thresholding; 0: none */
+    ath_prediction says;             /* what the exact network predicts: SAMPLE serves any process */
+    double clip;                     /* 0: none */
+    double threshold, threshold_max; /* of dynamic thresholding; 0: none */
     const json_t *states;
     /* states[state_of[i]] is what we have after i steps; -1: nothing to compare. NULL: states[i]. */
     const int *state_of;
@@ -88,8 +88,8 @@ static inline double follow_one(const golden_set *g, const follow_case *c, const
                      .n = IMAGES,
                      .says = c->says,
                      .clip = c->clip,
-                     .quantile = c->quantile,
-                     .most = c->most};
+                     .threshold = c->threshold,
+                     .threshold_max = c->threshold_max};
     const size_t len = IMAGES * (size_t)net.data.dim;
     recorder *r = get_memory(sizeof *r);
     r->len = len;

@@ -23,8 +23,8 @@ ath_status ath_fail_within(ath_err *err, ath_status code, const char *fmt, ...) 
         va_start(args, fmt);
         vsnprintf(err->text, sizeof err->text, fmt, args);
         va_end(args);
-        strncat(err->text, ": ", sizeof err->text - 1 - strlen(err->text));
-        strncat(err->text, inner, sizeof err->text - 1 - strlen(err->text));
+        const size_t used = strlen(err->text);
+        snprintf(err->text + used, sizeof err->text - used, ": %s", inner);
         err->code = code;
     }
     return code;
