@@ -30,6 +30,7 @@
 #include "io/safetensors.h"
 #include "model/denoiser.h"
 #include "model/generate.h"
+#include "model/mixture_file.h"
 #include "model/model.h"
 #include "model/source.h"
 #include "model/workers.h"

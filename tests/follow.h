@@ -5,6 +5,22 @@
 #include "exact.h"
 #include "golden/golden.h"
 
+/* A setting of a case: its own `config`, else its class's default. */
+static inline bool is_on(const json_t *config, const json_t *defaults, const char *key) {
+    const json_t *own = json_object_get(config, key);
+    return json_is_true(own ? own : json_object_get(defaults, key));
+}
+
+static inline double config_number(const json_t *config, const json_t *defaults, const char *key) {
+    const json_t *own = json_object_get(config, key);
+    return golden_value(own ? own : golden_at(defaults, key));
+}
+
+static inline const char *config_text(const json_t *config, const json_t *defaults, const char *key) {
+    const json_t *own = json_object_get(config, key);
+    return own ? json_string_value(own) : golden_text(defaults, key);
+}
+
 static inline mixture read_mixture(const json_t *root, const char *name) {
     const json_t *one = golden_at(root, name);
     mixture m = {.dim = (int)golden_number(one, "d")};
@@ -55,8 +71,9 @@ typedef struct follow_case {
     ath_process process;
     ath_level level[MAX_STEPS + 1];
     int n_steps;
-    ath_prediction says; /* what the exact network predicts: SAMPLE serves any process */
-    double clip;         /* 0: none */
+    ath_prediction says;   /* what the exact network predicts: SAMPLE serves any process */
+    double clip;           /* 0: none */
+    double quantile, most; /* of dynamic thresholding; 0: none */
     /* A network of another kind, on an exact_net; NULL: exact_x0. */
     ath_status (*x0)(void *self, const double *x, const ath_level *level, size_t each, double *x0, ath_err *e);
     const json_t *states;
@@ -68,7 +85,12 @@ typedef struct follow_case {
 
 /* The largest error over the states compared, each relative to that state's largest number (at least 1). */
 static inline double follow_one(const golden_set *g, const follow_case *c, const char *mixture_name) {
-    exact_net net = {.data = read_mixture(g->mixtures, mixture_name), .n = IMAGES, .says = c->says, .clip = c->clip};
+    exact_net net = {.data = read_mixture(g->mixtures, mixture_name),
+                     .n = IMAGES,
+                     .says = c->says,
+                     .clip = c->clip,
+                     .quantile = c->quantile,
+                     .most = c->most};
     const size_t len = IMAGES * (size_t)net.data.dim;
     recorder *r = get_memory(sizeof *r);
     r->len = len;
@@ -91,8 +113,10 @@ static inline double follow_one(const golden_set *g, const follow_case *c, const
     CHECK(c->nfe == 0 || info.nfe == c->nfe, "%s: %d evaluations, expected %d", c->id, info.nfe, c->nfe);
     for (int i = 1; i <= c->n_steps; i++) {
         const int at = c->state_of ? c->state_of[i] : i;
+        for (size_t k = 0; k < len; k++) CHECK(isfinite(r->x[i][k]), "%s, after %d steps: %g", c->id, i, r->x[i][k]);
         if (at < 0) continue;
         CHECK(golden_list(json_array_get(c->states, (size_t)at), expected, STATE) == len, "%s: state %d", c->id, at);
+        for (size_t k = 0; k < len; k++) CHECK(isfinite(expected[k]), "%s: state %d is not finite", c->id, at);
         double scale = 1;
         for (size_t k = 0; k < len; k++) scale = fmax(scale, fabs(expected[k]));
         for (size_t k = 0; k < len; k++) worst = fmax(worst, fabs(r->x[i][k] - expected[k]) / scale);

@@ -63,7 +63,7 @@ static void check_sampler(const ath_source *one, const ath_source *two, const at
                           const char *objective) {
     static const ath_spacing spacings[] = {ATH_KARRAS, ATH_UNIFORM_FLOW};
     for (int k = 0; k < 3; k++) {
-        const ath_spacing how = k < 2 ? spacings[k] : one->spacing;
+        const ath_spacing how = k < 2 ? spacings[k] : ath_source_spacing(one, sampler);
         float all[COUNT * DIM], some[COUNT * DIM];
         draw(one, sampler, how, COUNT, true, all);
         draw(two, sampler, how, 2, true, some);

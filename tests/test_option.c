@@ -209,7 +209,11 @@ static void a_line_of_keys_and_values_sets_them_all(void **state) {
     c = defaults();
     CHECK_OK(ath_options_parse(table, N, &c, "", &err));
     CHECK(c.steps == 50, "steps %d", c.steps);
+    c.flip = false;
+    CHECK_OK(ath_options_parse(table, N, &c, "flip,steps=8", &err));
+    CHECK(c.flip && c.steps == 8, "flip alone is true; steps %d", c.steps);
     CHECK_FAILS(ath_options_parse(table, N, &c, "steps", &err), ATH_E_ARG, "key=value");
+    CHECK_FAILS(ath_options_parse(table, N, &c, "flop", &err), ATH_E_ARG, "key=value");
     CHECK_FAILS(ath_options_parse(table, N, &c, "steps=9,,flip=no", &err), ATH_E_ARG, "key=value");
     CHECK_FAILS(ath_options_parse(table, N, &c, "steps=9,stps=8", &err), ATH_E_ARG, "did you mean steps?");
     CHECK_FAILS(ath_options_parse(table, N, &c, "=9", &err), ATH_E_ARG, "no such option");

@@ -135,12 +135,22 @@ static int variants(const ath_sampler **sampler, const char **options, int room)
                                           {"pc", "predictor=reverse,corrector_steps=2,corrector=annealed"},
                                           {"deis", "mode=rhoab,order=4"},
                                           {"deis", "mode=tab,afs=1"},
+                                          {"dpmpp", "order=3,eta=0.7"},
+                                          {"dpmpp", "order=3,type=heun,lower_order_final=false"},
+                                          {"dpmpp_2m", "type=heun"},
+                                          {"dpmpp_3m", "exact"},
+                                          {"dpmpp_3m_sde", "variant=exact"},
+                                          {"dpmpp_sde", "r=0.4,noise=independent"},
+                                          {"dpmsolver", "order=3"},
+                                          {"dpmsolver", "order=3,method=singlestep"},
                                           {"ipndm", "afs=1"},
                                           {"ipndm", "order=2,denoise_to_zero=0"},
                                           {"ipndm_v", "afs=1,denoise_to_zero=0"},
                                           {"lms", "order=2,denoise_to_zero=1"},
                                           {"plms", "denoise_to_zero=1"},
-                                          {"pndm", "denoise_to_zero=1"}};
+                                          {"pndm", "denoise_to_zero=1"},
+                                          {"unipc", "order=3,predict=eps,variant=bh1"},
+                                          {"unipc", "order=4,start=single"}};
     int n = 0, count = 0;
     const ath_sampler *const *all = ath_sampler_all(&n);
     for (int i = 0; i < n && count + 2 < room; i++) {

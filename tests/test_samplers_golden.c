@@ -66,21 +66,6 @@ static void the_denoiser_of_these_tests_is_exact(void **state) {
  *                                      diffusers adds noise of the size of sigma onto the clean level; we add none:
  *                                      all states but the last
  * DDPM fixed_small adds noise of deviation 1e-10 there (its clamp), which is below the tolerance. */
-static bool is_on(const json_t *config, const json_t *defaults, const char *key) {
-    const json_t *own = json_object_get(config, key);
-    return json_is_true(own ? own : json_object_get(defaults, key));
-}
-
-static double config_number(const json_t *config, const json_t *defaults, const char *key) {
-    const json_t *own = json_object_get(config, key);
-    return golden_value(own ? own : golden_at(defaults, key));
-}
-
-static const char *config_text(const json_t *config, const json_t *defaults, const char *key) {
-    const json_t *own = json_object_get(config, key);
-    return own ? json_string_value(own) : golden_text(defaults, key);
-}
-
 static ath_schedule schedule_of(const json_t *config, const json_t *defaults) {
     int n = 0;
     const ath_schedule_kind *kinds = ath_schedule_kinds(&n);
@@ -135,8 +120,8 @@ static exact_net net_of(const json_t *one, const json_t *config, const json_t *d
     exact_net net = {.data = *data, .n = IMAGES};
     CHECK_OK(ath_prediction_parse(golden_text(one, "prediction_type"), &net.says, &err));
     if (is_on(config, defaults, "thresholding")) {
-        net.threshold = config_number(config, defaults, "dynamic_thresholding_ratio");
-        net.threshold_max = config_number(config, defaults, "sample_max_value");
+        net.quantile = config_number(config, defaults, "dynamic_thresholding_ratio");
+        net.most = config_number(config, defaults, "sample_max_value");
     } else if (is_on(config, defaults, "clip_sample"))
         net.clip = config_number(config, defaults, "clip_sample_range");
     return net;

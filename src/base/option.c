@@ -222,9 +222,11 @@ ath_status ath_options_parse(const ath_option *table, int n, void *config, const
         memcpy(pair, text, len);
         pair[len] = 0;
         char *equals = strchr(pair, '=');
-        if (!equals) return ath_fail(err, ATH_E_ARG, "\"%s\": expected key=value", pair);
-        *equals = 0;
-        ATH_TRY(ath_options_set(table, n, config, pair, equals + 1, err));
+        if (equals) *equals = 0;
+        const ath_option *o = ath_options_find(table, n, pair);
+        if (!equals && !(o && o->type == ATH_OPT_BOOL))
+            return ath_fail(err, ATH_E_ARG, "\"%s\": expected key=value", pair);
+        ATH_TRY(ath_options_set(table, n, config, pair, equals ? equals + 1 : "true", err));
         text += comma ? len + 1 : len;
     }
     return ATH_OK;

@@ -50,7 +50,8 @@ void ath_options_default(const ath_option *table, int n, void *config);
  * out of range, not a choice; the message begins with the key. */
 ath_status ath_options_set(const ath_option *table, int n, void *config, const char *key, const char *value,
                            ath_err *err);
-/* "key=value,key=value" as in --sampler NAME:...; text may be "". A list inside is written with '/'. */
+/* "key=value,key=value" as in --sampler NAME:...; text may be "". A list inside is written with '/'. A key alone is
+ * true, for an option that is true or false. */
 ath_status ath_options_parse(const ath_option *table, int n, void *config, const char *text, ath_err *err);
 /* The field as it would be typed. */
 void ath_options_format(const ath_option *o, const void *config, char *text, size_t room);

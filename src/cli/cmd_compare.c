@@ -361,6 +361,8 @@ static ath_status report(const work *w, const double *score, ath_err *err) {
         n_row++;
     }
     if (w->source->exact) ath_report_find_orders(row, n_row, 0);
+    for (int i = 0; i < n; i++)
+        if (w->cell[i].recipe.sampler->adaptive) row[i].order = (double)NAN; /* its steps are not the grid's */
     ath_report_score column[MAX_SCORES];
     char images[32], seed[32], held[96], half[64] = "none";
     if (w->scoring.score) snprintf(half, sizeof half, "%s %.4g", w->scoring.score->name, w->scoring.floor);

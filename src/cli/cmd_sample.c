@@ -35,7 +35,7 @@ static const ath_option table[] = {
     {FIELD(nfe, "nfe"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 100000, .value = "N",
      .help = "in place of --steps: as many as cost N network evaluations"},
     {FIELD(spacing, "spacing"), .type = ATH_OPT_TEXT, .dflt = "auto", .value = "NAME[:K=V,...]",
-     .help = "which noise levels are visited, see `athanor list spacings`; auto: what suits the model"},
+     .help = "which noise levels are visited, see `athanor list spacings`; auto: what suits model and sampler"},
     {FIELD(levels, "levels"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.json",
      .help = "{\"timesteps\": [...]} or {\"sigmas\": [...]}: visit these, in place of --steps and --spacing"},
     {FIELD(count, "count"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1000000, .value = "N",

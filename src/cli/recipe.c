@@ -161,7 +161,7 @@ static ath_status make_levels(cli_recipe *r, const ath_source *s, const cli_reci
     int n;
     const ath_option *table = ath_grid_table(&n);
     ath_options_default(table, n, &o);
-    ATH_TRY(parse_spacing(q->spacing, s->spacing, &how, &o, err));
+    ATH_TRY(parse_spacing(q->spacing, ath_source_spacing(s, r->sampler), &how, &o, err));
     if (*final && ath_options_set(table, n, &o, "final", final, err) != ATH_OK)
         return ath_fail_within(err, ATH_E_ARG, "--sampler");
     r->n_steps = q->steps;

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 enum { DEPTH = 15 };
-static const double log_range = 12; /* log sigma from -12 to 12 */
+static const double log_range = 14; /* log sigma from -14 to 14 */
 
 static void draw(ath_rng rng, uint64_t path, uint64_t node, double *z, size_t dim) {
     ath_rng_normal_f64(rng, ATH_S_PATH, path << (DEPTH + 2) | node, z, dim);

@@ -5,7 +5,7 @@
 #define ATH_DIFFUSION_BROWNIAN_H
 #include "base/rng.h"
 
-/* w (dim) = W(sigma), sigma from 6.2e-6 to 1.6e5 (clamped). Within a cell of 0.07 % of sigma the path is a
+/* w (dim) = W(sigma), sigma from 8.3e-7 to 1.2e6 (clamped). Within a cell of 0.09 % of sigma the path is a
  * bridge whose noise has one shape: closer than that it is not Brownian. `work`: 3 * dim doubles. path < 2^47. */
 void ath_brownian(ath_rng rng, uint64_t path, double sigma, double *w, size_t dim, double *work);
 

@@ -5,8 +5,9 @@
 #include <string.h>
 #include "diffusion/brownian.h"
 
-/* Where alpha is less than a 4096th of sigma, x/alpha is taken as if it were that. */
-static const double most_ratio = 4096;
+/* Where alpha is less than this part of sigma, x/alpha is taken as if it were that. It errs by x0/most_ratio; a double has digits
+ * for more, but a Brownian path ends there (brownian.h). */
+static const double most_ratio = 0x1p20;
 
 struct ath_sample_run {
     ath_view view;          /* OWN or SIGMA                                          */
@@ -123,8 +124,8 @@ ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z) {
     const int k = job->draws++;
     if (job->noise.fill) return job->noise.fill(job->noise.self, k, z, job->err);
     ath_sample_run *r = job->run;
-    /* 2^17 cells of log(sigma/alpha) from -12 to 12, and up to 2^9 draws in each */
-    const double place = (log(ratio_of(at)) + 12) / 24;
+    /* 2^17 cells of log(sigma/alpha) from -14 to 14, and up to 2^9 draws in each */
+    const double place = (log(ratio_of(at)) + 14) / 28;
     const uint32_t cell = (uint32_t)(fmax(0, fmin(place, 1)) * 0x1p17);
     r->repeats = cell == r->last_cell ? r->repeats + 1 : 0;
     r->last_cell = cell;

@@ -47,7 +47,7 @@ typedef struct ath_step_predictor {
 typedef enum ath_view {
     ATH_VIEW_OWN,  /* the model's: x = alpha x0 + sigma eps                                            */
     ATH_VIEW_SIGMA /* x/alpha = x0 + sigma/alpha eps: levels are (t, 1, sigma/alpha). Pure noise, where alpha
-                    * is 0, counts as sigma/alpha = 4096.                                              */
+                    * is 0, counts as sigma/alpha = 2^20.                                              */
     ,
     ATH_VIEW_ODE /* where the flow is dx/dsigma = (x - x0)/sigma: the model's own for a flow process
                     * (sigma = t), sigma's for any other. So one Heun is EDM's and ReFlow's.            */

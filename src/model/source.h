@@ -16,11 +16,10 @@ typedef struct ath_source {
     ath_shape image;
     size_t dim; /* h * w * c */
     ath_process process;
-    ath_spacing spacing; /* that suits it */
-    int classes;         /* that can be asked for; 0: unconditional */
-    int null_class;      /* -1: none */
-    int skips;           /* skip connections that can be scaled */
-    bool exact;          /* its denoiser is exact, and double throughout */
+    int classes;    /* that can be asked for; 0: unconditional */
+    int null_class; /* -1: none */
+    int skips;      /* skip connections that can be scaled */
+    bool exact;     /* its denoiser is exact, and double throughout */
 } ath_source;
 
 /* A run directory, as ath_model_open takes it, or a mixture.json. threads 0: all cores. *out is NULL on failure. */
@@ -28,5 +27,10 @@ ath_status ath_source_open(ath_source **out, const char *path, int threads, ath_
 void ath_source_close(ath_source *s); /* accepts NULL */
 /* A model that is open already, with workers that use the weights wanted: both borrowed. */
 ath_source ath_source_of(ath_model *m, ath_workers *workers);
+
+/* The spacing that suits source and sampler: for ddpm and ddim, on a schedule, what suits the prediction; else karras, or flow for a
+ * flow. (A schedule that ends in pure noise, as the cosine does, has sigma/alpha = 20000 there: a method that draws
+ * a straight line, or a curve, from there to 8 misses by thousands.) */
+ath_spacing ath_source_spacing(const ath_source *s, const ath_sampler *sampler);
 
 #endif

@@ -277,7 +277,8 @@ static ath_status preview(trainer *t, ath_err *err) {
     ath_status status = images && level && config && path ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_workers_create(&workers, m, o->threads, 0, ATH_FORWARD, err);
     const ath_source source = ath_source_of(t->model, workers);
-    if (status == ATH_OK) status = ath_levels(&source.process, source.spacing, NULL, steps, level, err);
+    if (status == ATH_OK)
+        status = ath_levels(&source.process, ath_source_spacing(&source, sampler), NULL, steps, level, err);
     if (status == ATH_OK) {
         ath_options_default(sampler->options, sampler->n_options, config);
         ath_workers_use(workers, t->state.ema);
