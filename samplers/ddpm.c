@@ -4,7 +4,11 @@
  *     a = (alpha_s / alpha_t)^2,  beta = sigma_s^2 - a sigma_t^2,      s noisier, t next (VP: beta = 1 - a)
  *     mean = alpha_t beta / sigma_s^2 x0 + sqrt(a) sigma_t^2 / sigma_s^2 x
  *     variance = beta sigma_t^2 / sigma_s^2 (fixed_small)  or  beta (fixed_large)
- * No noise is added onto the clean level. */
+ *                or fixed_small + (alpha_t beta / sigma_s^2)^2 V_s (analytic),
+ * V_s = E tr Cov[x0 | x] / dim at level s: the best variance that is one number a level (Analytic-DPM: Bao et al. 2022,
+ * arXiv:2201.06503, theorem 1, where V_s = (sigma_s/alpha_s)^2 (1 - E|eps|^2/dim)). For Gaussian data of one variance the
+ * steps are then exact. No noise is added onto the clean level: diffusers does with fixed_large where its last timestep
+ * is not 0, and the image is grainy by sigma of that timestep. */
 #include "diffusion/sampler.h"
 #include <math.h>
 #include <string.h>
@@ -18,13 +22,17 @@ static const ath_option options[] = {
      .type = ATH_OPT_TEXT,
      .offset = offsetof(ddpm_config, variance),
      .dflt = "fixed_small",
-     .choices = "fixed_small|fixed_large",
-     .help = "fixed_small: the posterior's, best for few steps; fixed_large: beta"},
+     .choices = "fixed_small|fixed_large|analytic",
+     .help = "fixed_small: the posterior's; fixed_large: beta; analytic: measured on a pilot run, best for few steps"},
 };
+
+static bool needs_x0_variance(const void *config) {
+    return strcmp(((const ddpm_config *)config)->variance, "analytic") == 0;
+}
 
 static ath_status run(ath_sample_job *job) {
     const ddpm_config *config = job->config;
-    const bool large = strcmp(config->variance, "fixed_large") == 0;
+    const bool large = strcmp(config->variance, "fixed_large") == 0, analytic = needs_x0_variance(config);
     const size_t len = job->n * job->dim;
     double *x = job->x, *x0 = job->work, *z = x0 + len;
     for (int i = 0; i < job->n_steps; i++) {
@@ -33,9 +41,11 @@ static ath_status run(ath_sample_job *job) {
         const double ratio = s.alpha / t.alpha, kept = ratio * t.sigma, beta = s.sigma * s.sigma - kept * kept;
         const double noise_left = t.sigma * t.sigma / (s.sigma * s.sigma);
         const double k_x0 = t.alpha * beta / (s.sigma * s.sigma), k_x = ratio * noise_left;
+        double variance = large ? beta : beta * noise_left;
+        if (analytic) variance += k_x0 * k_x0 * ath_x0_variance(job, i, x0);
         for (size_t k = 0; k < len; k++) x[k] = k_x0 * x0[k] + k_x * x[k];
         if (t.sigma > 0) {
-            const double deviation = sqrt(large ? beta : beta * noise_left);
+            const double deviation = sqrt(variance);
             ATH_TRY(ath_draw_noise(job, s, t, z));
             for (size_t k = 0; k < len; k++) x[k] += deviation * z[k];
         }
@@ -54,5 +64,6 @@ const ath_sampler ath_sampler_ddpm = {
     .options = options,
     .n_options = 1,
     .config_size = sizeof(ddpm_config),
+    .needs_x0_variance = needs_x0_variance,
     .run = run,
 };

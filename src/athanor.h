@@ -17,6 +17,7 @@
 #include "diffusion/net.h"
 #include "diffusion/prediction.h"
 #include "diffusion/sampler.h"
+#include "diffusion/shaping.h"
 #include "eval/report.h"
 #include "eval/score.h"
 #include "graph/graph.h"

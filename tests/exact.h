@@ -6,6 +6,7 @@
 #include "check.h"
 #include "diffusion/prediction.h"
 #include "diffusion/sampler.h"
+#include "diffusion/shaping.h"
 
 static ath_err err;
 
@@ -51,28 +52,11 @@ static inline void mixture_at(const mixture *m, const double *x, ath_level at, d
 typedef struct exact_net {
     mixture data;
     ath_prediction says;
-    double clip;           /* 0: not */
-    double quantile, most; /* 0: not; see threshold() */
+    double clip;                     /* 0: not */
+    double threshold, threshold_max; /* 0: not; threshold_max 0: any */
     size_t n;
     int calls, fail_at; /* fail_at > 0: that call fails */
 } exact_net;
-
-/* Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, sec. 2.3): s, the quantile of |x0| by linear interpolation,
- * between 1 and `most`; x0 clipped to [-s, s] and divided by s. */
-static inline int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static inline void threshold(double *x0, size_t dim, double quantile, double most) {
-    double size[MAX_DIM];
-    for (size_t d = 0; d < dim; d++) size[d] = fabs(x0[d]);
-    qsort(size, dim, sizeof *size, by_size);
-    const double place = quantile * (double)(dim - 1);
-    const size_t below = (size_t)place, above = below + 1 < dim ? below + 1 : below;
-    const double at = size[below] + (place - (double)below) * (size[above] - size[below]), s = fmax(1, fmin(at, most));
-    for (size_t d = 0; d < dim; d++) x0[d] = fmax(-s, fmin(s, x0[d])) / s;
-}
 
 static inline ath_status exact_x0(void *self, const double *x, const ath_level *level, size_t each, double *x0,
                                   ath_err *e) {
@@ -93,7 +77,7 @@ static inline ath_status exact_x0(void *self, const double *x, const ath_level *
             if (net->clip > 0) value = fmax(-net->clip, fmin(net->clip, value));
             x0[i * dim + d] = value;
         }
-        if (net->quantile > 0) threshold(x0 + i * dim, dim, net->quantile, net->most);
+        if (net->threshold > 0) ath_threshold_x0(x0 + i * dim, dim, net->threshold, net->threshold_max, image);
     }
     return ATH_OK;
 }
@@ -112,14 +96,31 @@ typedef struct run_info {
     int nfe, draws;
 } run_info;
 
-/* Runs a sampler with its default options, changed by `options` ("eta=1"). */
+/* tr Cov[x0 | x]/dim of an exact net's data, one Gaussian, at every level. */
+static inline double *exact_x0_variance(const exact_net *net, const ath_level *level, int n_steps) {
+    assert_int_equal(net->data.parts, 1);
+    double *out = get_memory((size_t)n_steps * sizeof *out);
+    const double v = net->data.deviation[0] * net->data.deviation[0];
+    for (int i = 0; i < n_steps; i++) {
+        const double noise = level[i].sigma * level[i].sigma;
+        out[i] = v * noise / (level[i].alpha * level[i].alpha * v + noise);
+    }
+    return out;
+}
+
+/* Runs a sampler with its default options, changed by `options` ("eta=1"). A sampler that needs the variance of x0 gets the
+ * exact net's. */
 static inline ath_status run_job(const ath_sampler *s, const char *options, ath_sample_job *job, run_info *info) {
     void *config = get_memory(s->config_size);
     ath_options_default(s->options, s->n_options, config);
     CHECK_OK(ath_options_parse(s->options, s->n_options, config, options, &err));
     job->config = config;
     job->err = &err;
+    double *variance = NULL;
+    if (ath_sampler_needs_x0_variance(s, config) && !job->pilot && !job->x0_variance)
+        job->x0_variance = variance = exact_x0_variance(job->net.self, job->level, job->n_steps);
     const ath_status status = ath_sampler_run(s, job);
+    free(variance);
     if (info) *info = (run_info){job->nfe, job->draws};
     free(config);
     return status;

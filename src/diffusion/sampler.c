@@ -136,6 +136,37 @@ ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z) {
     return ATH_OK;
 }
 
+/* ---- the variance of x0 ---- */
+
+bool ath_sampler_needs_x0_variance(const ath_sampler *s, const void *config) {
+    return s->needs_x0_variance && s->needs_x0_variance(config);
+}
+
+/* E tr Cov[x0 | x] = (sigma/alpha) E <eps, x0> for exact eps = (x - alpha x0)/sigma and x0 of x, since E <eps, x> = sigma dim.
+ * Unlike (sigma/alpha)^2 (dim - E|eps|^2), of which it is a rearrangement, it is no small difference of large numbers where
+ * noise is all there is. E eps = 0, so that x0 may be taken from the mean over images, which makes the estimate less noisy; n - 1
+ * for n then keeps it unbiased. */
+static double measured_x0_variance(const ath_sample_job *job, ath_level at, const double *x0) {
+    if (at.alpha == 0) return 0; /* where it cannot be told, and counts for nothing */
+    const size_t n = job->n, dim = job->dim;
+    double sum = 0;
+    for (size_t d = 0; d < dim; d++) {
+        double mean = 0;
+        for (size_t i = 0; i < n; i++) mean += x0[i * dim + d];
+        mean /= (double)n;
+        for (size_t i = 0; i < n; i++) {
+            const size_t k = i * dim + d;
+            sum += (job->x[k] - at.alpha * x0[k]) * (x0[k] - mean);
+        }
+    }
+    return fmax(sum / (at.alpha * (double)((n - 1) * dim)), 0);
+}
+
+double ath_x0_variance(ath_sample_job *job, int i, const double *x0) {
+    if (!job->pilot) return job->x0_variance[i];
+    return job->pilot[i] = measured_x0_variance(job, job->level[i], x0);
+}
+
 /* ---- a run ---- */
 
 ath_status ath_step_done_at(ath_sample_job *job, int step, const double *x, const double *x0) {
@@ -151,6 +182,13 @@ ath_status ath_step_done(ath_sample_job *job, int step, const double *x0) {
 int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool to_clean) {
     if (s->adaptive) return 0;
     return s->nfe ? s->nfe(config, n_steps, to_clean) : n_steps * s->nfe_per_step;
+}
+
+static ath_status check_x0_variance(const ath_sampler *s, const ath_sample_job *job) {
+    if (job->pilot && job->n < 2) return ath_fail(job->err, ATH_E_ARG, "a pilot run needs 2 images or more");
+    if (ath_sampler_needs_x0_variance(s, job->config) && !job->pilot && !job->x0_variance)
+        return ath_fail(job->err, ATH_E_ARG, "%s: these options need the variance of x0 at each level", s->name);
+    return ATH_OK;
 }
 
 static ath_status check_levels(const ath_sample_job *job) {
@@ -198,6 +236,7 @@ static void scale_state(ath_sample_job *job, ath_level at, bool in) {
 
 ath_status ath_sampler_run(const ath_sampler *s, ath_sample_job *job) {
     ATH_TRY(check_levels(job));
+    ATH_TRY(check_x0_variance(s, job));
     const bool own = s->view == ATH_VIEW_OWN || (s->view == ATH_VIEW_ODE && job->process.kind == ATH_PROCESS_FLOW);
     ath_sample_run r = {.view = own ? ATH_VIEW_OWN : ATH_VIEW_SIGMA, .level = job->level, .last_cell = UINT32_MAX};
     job->run = &r;

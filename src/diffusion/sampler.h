@@ -69,6 +69,11 @@ struct ath_sample_job {
     uint64_t first_image;     /* image i draws as number first_image + i ...                */
     uint64_t images_per_path; /* ... divided by this, 0 meaning 1: neighbours may share their noise */
     ath_noise_source noise;
+    /* (n_steps) E tr Cov[x0 | x]/dim at each level, for a sampler that needs it; NULL: not known */
+    const double *x0_variance;
+    /* (n_steps) or NULL. A pilot run: the above is measured on this run's images as they go, used at once, and left here. n >= 2.
+     * Its images depend on each other. */
+    double *pilot;
     ath_step_predictor predictor; /* of the samplers that can be taught: amed           */
     /* Called after each step with the state there, in the model's own coordinates, and the last x0, NULL for
      * none. Anything but ATH_OK ends the run with that status. */
@@ -93,6 +98,8 @@ typedef struct ath_sampler {
     size_t config_size;
     /* Evaluations of n_steps steps, the last of them onto a clean level or not; NULL: n_steps * nfe_per_step. */
     int (*nfe)(const void *config, int n_steps, bool to_clean);
+    /* Whether runs with these options need job->x0_variance; NULL: never. */
+    bool (*needs_x0_variance)(const void *config);
     ath_status (*run)(ath_sample_job *job);
 } ath_sampler;
 
@@ -101,8 +108,10 @@ const ath_sampler *const *ath_sampler_all(int *n);
 const ath_sampler *ath_sampler_find(const char *name); /* NULL if there is none */
 
 /* Runs a job: level, n_steps, x, n, dim, config and the fields above them filled. Memory is its own.
- * Fails with ATH_E_ARG when the levels do not fall, ATH_E_MEM, and as the denoiser, the noise and on_step do. */
+ * Fails with ATH_E_ARG when the levels do not fall or x0_variance is needed and missing, ATH_E_MEM, and as the denoiser, the noise
+ * and on_step do. */
 ath_status ath_sampler_run(const ath_sampler *s, ath_sample_job *job);
+bool ath_sampler_needs_x0_variance(const ath_sampler *s, const void *config);
 /* Evaluations of n_steps steps; 0 for an adaptive sampler, which cannot tell. */
 int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool to_clean);
 
@@ -124,6 +133,8 @@ ath_status ath_draw_noise_each(ath_sample_job *job, const ath_level *from, const
 /* One that belongs to a level and no path: independent of every other draw. For noise that is added to be taken away again (churn,
  * Langevin steps). */
 ath_status ath_draw_fresh_noise(ath_sample_job *job, ath_level at, double *z);
+/* job->x0_variance[i], in a pilot run measured on job->x, which is at level i, and its x0. Of any view. */
+double ath_x0_variance(ath_sample_job *job, int i, const double *x0);
 /* Tells on_step, if there is one, that step `step` (0 ..) is done. */
 ath_status ath_step_done(ath_sample_job *job, int step, const double *x0);
 /* The same with a state that is not job->x: what a sampler that takes steps of its own was at level[step + 1]. */

@@ -3,20 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256, PILOT = 32 };
+static const ath_rng pilot_seed = {0x70696c6f74}; /* "pilot" */
 
 /* One chunk in progress. */
 typedef struct chunk {
     ath_generate_job *job;
     size_t dim;
     int first, n, done, total;
+    const double *x0_variance;
+    double *pilot; /* in a pilot run: x0_variance, as it is measured */
 } chunk;
 
 static ath_status step_done(void *user, int step, const double *x, const double *x0) {
     chunk *c = user;
     c->done++;
     if (!c->job->on_step) return ATH_OK;
-    return c->job->on_step(c->job->user, c->done, c->total, c->first, c->n, step, x, x0);
+    return c->job->on_step(c->job->user, c->done, c->total, c->first, c->pilot ? 0 : c->n, step, x, x0);
 }
 
 static ath_status given_noise(void *self, int k, double *out, ath_err *err) {
@@ -55,7 +58,8 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
                             .label = label,
                             .guidance = job->guidance,
                             .clip = job->clip,
-                            .skip_scales = job->skip_scales};
+                            .skip_scales = job->skip_scales,
+                            .shaping = job->shaping};
     if (!s->exact) ATH_TRY(ath_model_denoiser_init(&d, err));
     ath_sample_job run = {.net = s->exact ? ath_mixture_denoiser_as(&exact) : ath_model_denoiser_as(&d),
                           .process = s->process,
@@ -68,6 +72,8 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
                           .rng = job->rng,
                           .first_image = (uint64_t)c->first,
                           .images_per_path = (uint64_t)job->images_per_path,
+                          .x0_variance = c->x0_variance,
+                          .pilot = c->pilot,
                           .on_step = step_done,
                           .user = c,
                           .err = err};
@@ -79,13 +85,32 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
     return status;
 }
 
+/* Measures x0_variance, (n_steps): on images that the ones asked for do not depend on, nor on how many those are. */
+static ath_status run_pilot(const ath_source *s, chunk *c, double *x, float *label, double *variance, ath_err *err) {
+    ath_generate_job job = *c->job;
+    job.rng = pilot_seed;
+    job.start = job.noise = NULL;
+    job.images_per_path = 0;
+    chunk pilot = {.job = &job, .dim = c->dim, .n = PILOT, .total = c->total, .pilot = variance};
+    const ath_status status = run_chunk(s, &pilot, x, label, err);
+    c->done = pilot.done;
+    c->x0_variance = variance;
+    return status;
+}
+
 ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, ath_err *err) {
-    const size_t dim = s->dim, most = (size_t)(job->count < CHUNK ? job->count : CHUNK);
-    double *x = malloc((most * dim + 1) * sizeof *x);
-    float *label = malloc((most + 1) * sizeof *label);
-    ath_status status = x && label ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
-    chunk c = {.job = job, .dim = dim, .total = (job->count + CHUNK - 1) / CHUNK * job->n_steps};
+    if (s->exact && job->shaping.threshold > 0)
+        return ath_fail(err, ATH_E_ARG, "threshold: an exact model's images are not thresholded");
+    const size_t dim = s->dim, most = (size_t)(job->count < PILOT ? PILOT : job->count < CHUNK ? job->count : CHUNK);
+    const bool pilot = ath_sampler_needs_x0_variance(job->sampler, job->sampler_config) && !job->x0_variance;
+    double *x = malloc(most * dim * sizeof *x), *variance = calloc((size_t)job->n_steps + 1, sizeof *variance);
+    float *label = malloc(most * sizeof *label);
+    ath_status status =
+        x && label && variance ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
+    const int runs = (job->count + CHUNK - 1) / CHUNK + pilot;
+    chunk c = {.job = job, .dim = dim, .total = runs * job->n_steps, .x0_variance = job->x0_variance};
     job->nfe = job->draws = 0;
+    if (status == ATH_OK && pilot) status = run_pilot(s, &c, x, label, variance, err);
     for (c.first = 0; c.first < job->count && status == ATH_OK; c.first += CHUNK) {
         c.n = job->count - c.first < CHUNK ? job->count - c.first : CHUNK;
         status = run_chunk(s, &c, x, label, err);
@@ -94,6 +119,7 @@ ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, 
             for (size_t i = 0; i < (size_t)c.n * dim; i++) y[i] = (float)x[i];
     }
     free(x);
+    free(variance);
     free(label);
     return status;
 }

@@ -15,13 +15,17 @@ typedef struct ath_generate_job {
     double guidance; /* 1: none                                                       */
     bool clip;
     const float *skip_scales; /* (skips) or NULL                                               */
+    ath_shaping shaping;      /* of trained models: where guidance and skip scales apply, thresholding ...; 0: none */
     int images_per_path;      /* that many neighbours share a sampler's noise and a class; 0: 1 */
     const double *start;      /* (count, image) starting states in place of drawn ones, or NULL */
     bool start_is_state;      /* start is x at the first level as it is; else unit noise       */
     const double *noise;      /* (n_noise, count, image) in place of the sampler's own, or NULL */
     int n_noise;
+    /* (n_steps) for a sampler that needs it (sampler.h). NULL: measured by a pilot run of 32 images of a seed of its own, so
+     * that an image stays what it is in any number; its evaluations are not counted. */
+    const double *x0_variance;
     /* After each step of each chunk of images, NULL for none: `done` of `total` steps; x and x0
-     * (n, image) of images first .. first + n - 1 at level[step + 1]. Other than ATH_OK ends the run. */
+     * (n, image) of images first .. first + n - 1 at level[step + 1]; n = 0 in a pilot run. Other than ATH_OK ends the run. */
     ath_status (*on_step)(void *user, int done, int total, int first, int n, int step, const double *x,
                           const double *x0);
     void *user;
