@@ -65,6 +65,7 @@ typedef struct solver {
     ath_sample_job *job;
     const rk45_config *config;
     ath_flow_time time;
+    int tries;
     double start, end;  /* u of the first level and of the last that is not clean */
     ath_level last;     /* the level at `end`                                     */
     image *image;       /* (n)                                                    */
@@ -122,7 +123,7 @@ static ath_status start(solver *s) {
     ATH_TRY(evaluate(s, s->slope[0]));
     for (size_t i = 0; i < n; i++) {
         s->image[i] = (image){.u = s->start, .to = s->end};
-        ATH_TRY(ath_trace_state(&s->trace, i, log(s->at[i].sigma), s->stage + i * dim, s->x0 + i * dim));
+        ATH_TRY(ath_trace_state(&s->trace, i, s->at[i].sigma, s->stage + i * dim, s->x0 + i * dim));
     }
     if (s->start == s->end) return ATH_OK;
     for (size_t j = 0; j < len; j++) {
@@ -154,6 +155,7 @@ static ath_status start(solver *s) {
 /* One try of every image; norm[0] is their errors. */
 static ath_status try_steps(solver *s) {
     const size_t n = s->job->n, dim = s->job->dim;
+    s->tries++;
     for (size_t i = 0; i < n; i++) s->image[i].to = fmax(s->image[i].u - s->image[i].length, s->end);
     for (int k = 1; k < STAGES; k++) ATH_TRY(take_stage(s, k));
     for (size_t i = 0; i < n; i++) {
@@ -177,7 +179,7 @@ static ath_status judge(solver *s, size_t i) {
     const double error = s->norm[0][i], length = m->u - m->to, factor = 0.9 * pow(error, -1. / 5);
     const double least = 10 * (m->u - nextafter(m->u, -INFINITY));
     const bool kept = error < 1;
-    if (isnan(error) || (!kept && length < least))
+    if (isnan(error) || (!kept && length < least) || s->tries > ATH_MOST_TRIES)
         return ath_fail(s->job->err, ATH_E_ARG, "rk45: no step at sigma %g has an error below rtol %g, atol %g",
                         moment_of(s, m->u).sigma, s->config->rtol, s->config->atol);
     m->length = length * (kept ? fmin(m->rejected ? 1 : 10, factor) : fmax(0.2, factor));
@@ -187,7 +189,7 @@ static ath_status judge(solver *s, size_t i) {
     m->length = fmax(m->length, least);
     memcpy(s->job->x + at, s->stage + at, dim * sizeof(double));
     memcpy(s->slope[0] + at, s->slope[STAGES - 1] + at, dim * sizeof(double));
-    return ath_trace_state(&s->trace, i, log(s->moment[i].sigma), s->stage + at, s->x0 + at);
+    return ath_trace_state(&s->trace, i, s->moment[i].sigma, s->stage + at, s->x0 + at);
 }
 
 static bool has_arrived(const solver *s, size_t i) { return s->image[i].u == s->end; }

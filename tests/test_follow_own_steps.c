@@ -1,6 +1,6 @@
 /* Samplers with steps of their own beside recorded ones (../shared/golden/README.md): dpm_fast and dpm_adaptive beside
  * k-diffusion, rk45 beside scipy's as Rectified Flow uses it. The levels of our grids are put where the peer's steps ended, so
- * that equal states there mean equal steps. And how good the states between are. */
+ * that equal states there mean equal steps. */
 #include "check.h"
 #include "follow.h"
 
@@ -130,36 +130,52 @@ static void follow_rk45(const golden_set *g, const json_t *one) {
     free(c);
 }
 
-static void follow_file(const char *folder, const char *file, int expected) {
-    golden_set g;
-    const bool there = open_golden_set(&g, folder, file);
+static int follow_cases(const golden_set *g, const json_t *root) {
     int compared = 0;
-    for (size_t k = 0; there && k < json_array_size(golden_at(g.root, "cases")); k++) {
-        const json_t *one = json_array_get(golden_at(g.root, "cases"), k);
+    for (size_t k = 0; k < json_array_size(golden_at(root, "cases")); k++) {
+        const json_t *one = json_array_get(golden_at(root, "cases"), k);
         const bool rk45 = json_object_get(one, "accepted_t") != NULL, dpm = json_object_get(one, "sigma_max") != NULL;
-        if (rk45) follow_rk45(&g, one);
-        if (dpm) follow_dpm(&g, one);
+        if (rk45) follow_rk45(g, one);
+        if (dpm) follow_dpm(g, one);
         compared += rk45 || dpm;
     }
+    return compared;
+}
+
+static void follow_full_set(const char *file, int expected) {
+    golden_set g;
+    const bool there = open_golden_set(&g, ATH_SHARED_GOLDEN, file);
+    const int compared = there ? follow_cases(&g, g.root) : 0;
     close_golden_set(&g);
     if (!there) skip();
     CHECK(compared == expected, "%s: %d trajectories, expected %d", file, compared, expected);
 }
 
-static void dpm_fast_and_adaptive_follow_k_diffusion(void **state) {
+static void dpm_fast_and_adaptive_follow_k_diffusion_through_the_full_set(void **state) {
     (void)state;
-    follow_file(ATH_SHARED_GOLDEN, "trajectories/kdiffusion_dpm_fast_adaptive.json", 11);
+    follow_full_set("trajectories/kdiffusion_dpm_fast_adaptive.json", 11);
 }
 
-static void rk45_follows_scipy(void **state) {
+static void rk45_follows_scipy_through_the_full_set(void **state) {
     (void)state;
-    follow_file(ATH_SHARED_GOLDEN, "trajectories/rectified_flow.json", 3);
+    follow_full_set("trajectories/rectified_flow.json", 3);
+}
+
+static void samplers_with_steps_of_their_own_follow_their_peers(void **state) {
+    (void)state;
+    golden_set g;
+    assert_true(open_golden_set(&g, ATH_TEST_GOLDEN, "onestep.json"));
+    const int compared = follow_cases(&g, golden_at(g.root, "kdiffusion_dpm_fast_adaptive.json")) +
+                         follow_cases(&g, golden_at(g.root, "rectified_flow.json"));
+    CHECK(compared == 3, "%d trajectories, expected 3", compared);
+    close_golden_set(&g);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dpm_fast_and_adaptive_follow_k_diffusion),
-        cmocka_unit_test(rk45_follows_scipy),
+        cmocka_unit_test(samplers_with_steps_of_their_own_follow_their_peers),
+        cmocka_unit_test(dpm_fast_and_adaptive_follow_k_diffusion_through_the_full_set),
+        cmocka_unit_test(rk45_follows_scipy_through_the_full_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
