@@ -9,7 +9,7 @@
  *              step 1: to where two slopes reach, and again with the slope there as a third.
  * The step onto the clean level returns x0. */
 #include <string.h>
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct abv_config {
     int order;

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct amed_config {
     char base[ATH_TEXT_LEN];

@@ -6,7 +6,7 @@
  * One evaluation a step. The first steps are of lower orders, which caps the order at 2 in the limit; from sigma = 80,
  * where the flow is nearly straight, order 3 is seen. The step onto the clean level returns x0. */
 #include <string.h>
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct deis_config {
     int order;

@@ -5,7 +5,7 @@
  * with EDM's churn. For any r of second order as the steps get small; two evaluations a step; onto the clean level one, which
  * gives x0. */
 #include <math.h>
-#include "diffusion/one_step.h"
+#include "solver/one_step.h"
 
 typedef struct dpm2_config {
     double r;

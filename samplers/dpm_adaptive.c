@@ -11,8 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "diffusion/dpm_step.h"
-#include "diffusion/own_steps.h"
+#include "solver/dpm_step.h"
+#include "solver/own_steps.h"
 
 typedef struct dpm_adaptive_config {
     int order;

@@ -5,8 +5,8 @@
  * reported, by interpolation. The last step of lower order makes it second order (n mod 3 = 0 or 2; else first). With eta
  * ancestral noise after each step but the last, as k-diffusion adds it. */
 #include <math.h>
-#include "diffusion/dpm_step.h"
-#include "diffusion/own_steps.h"
+#include "solver/dpm_step.h"
+#include "solver/own_steps.h"
 
 typedef struct dpm_fast_config {
     ath_ancestral noise;

@@ -6,7 +6,7 @@
  * eta > 0: the same on the reverse SDE, with H = (1 + eta) h for h and noise of deviation sigma_t sqrt(1 - e^{-2 eta h}).
  * One evaluation a step. The last block is smaller, see ath_exponential_singlestep. Onto the clean level: x0. */
 #include <string.h>
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct dpmpp_config {
     int order;

@@ -4,7 +4,7 @@
  *     midpoint: c = (1 - e^-h)/2        heun: c = 1 - (1 - e^-h)/h, the integral of the straight line itself
  * One evaluation a step; the first step is of first order, which leaves the whole of second. Onto the clean level: x0. */
 #include <string.h>
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct dpmpp_2m_config {
     char type[ATH_TEXT_LEN];

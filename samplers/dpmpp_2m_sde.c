@@ -4,7 +4,7 @@
  *     midpoint: c = (1 - e^-H)/2        heun: c = 1 - (1 - e^-H)/H
  * eta = 0 is dpmpp_2m. One evaluation a step. Onto the clean level: x0, without noise. */
 #include <string.h>
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct dpmpp_2m_sde_config {
     char type[ATH_TEXT_LEN];

@@ -2,10 +2,10 @@
  * algorithm 1 with r = 1/2), a midpoint rule in lambda = -log sigma for x0 as the flow's data:
  *     mid = sqrt(sigma down),   x_mid = x0 + mid/sigma (x - x0),   x_down = x0_mid + down/sigma (x - x0_mid)
  *     x' = x_down + up s_noise z
- * (diffusion/ancestral.h says what down and up are). At eta = 0 second order. Two evaluations a step; onto the clean level
+ * (solver/ancestral.h says what down and up are). At eta = 0 second order. Two evaluations a step; onto the clean level
  * one, which gives x0. */
 #include <math.h>
-#include "diffusion/ancestral.h"
+#include "solver/ancestral.h"
 
 typedef struct dpmpp_2s_ancestral_config {
     ath_ancestral noise;

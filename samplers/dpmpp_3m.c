@@ -6,7 +6,7 @@
  *     exact: the factor 2, and the first step done again with the trapezoidal rule once x0 at its end is known, which costs
  *     no evaluation: third order. In few steps the shipped form is often the better one.
  * One evaluation a step; steps 1 and 2 have fewer values. Onto the clean level: x0. */
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct dpmpp_3m_config {
     bool exact, lower_order_final, euler_at_final;

@@ -8,7 +8,7 @@
  *                 phi_2, and with fewer than 15 steps the one before the last has two values. To compare with, not to use
  * One evaluation a step. Onto the clean level: x0, without noise. */
 #include <string.h>
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct dpmpp_3m_sde_config {
     double eta, s_noise;

@@ -6,7 +6,7 @@
  * eta = 0: second order. Two evaluations a step; onto the clean level one: x0. */
 #include <math.h>
 #include <string.h>
-#include "diffusion/ancestral.h"
+#include "solver/ancestral.h"
 
 typedef struct dpmpp_sde_config {
     double r, eta, s_noise;

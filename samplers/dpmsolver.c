@@ -8,7 +8,7 @@
  * Singlestep: blocks as in dpmpp. eta > 0: the reverse SDE (sde-dpmsolver), both terms times 1 + eta and noise of deviation
  * sigma_t sqrt(eta (e^{2h} - 1)). One evaluation a step. Onto the clean level, where eps says nothing any more: x0. */
 #include <string.h>
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct dpmsolver_config {
     int order;

@@ -6,8 +6,8 @@
  * evaluate=before is what diffusers' EulerDiscreteScheduler does with a network that predicts epsilon: the slope is that of
  * the state before the churn noise. */
 #include <string.h>
-#include "diffusion/flow_time.h"
-#include "diffusion/one_step.h"
+#include "solver/flow_time.h"
+#include "solver/one_step.h"
 
 typedef struct euler_config {
     ath_churn churn;

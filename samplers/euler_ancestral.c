@@ -1,11 +1,11 @@
 /* Euler's method with ancestral noise (k-diffusion's sample_euler_ancestral, diffusers' EulerAncestralDiscreteScheduler): with
- * sigma noise over signal, x down to down, then noise up to the next level (diffusion/ancestral.h), for any alpha and sigma:
+ * sigma noise over signal, x down to down, then noise up to the next level (solver/ancestral.h), for any alpha and sigma:
  *     x_t = alpha_t (x0 + down eps + up s_noise z),   eps = (x_s - alpha_s x0) / sigma_s
  * eta = 1 is DDPM with its small variance; it is DDIM for any eta up to 1. Beyond, down to 0 and up to next: all the noise is made
  * anew, x_t = alpha_t x0 + sigma_t z (diffusers' stochastic_sampling of a flow). One evaluation a step; onto the clean
  * level x0. */
 #include <math.h>
-#include "diffusion/ancestral.h"
+#include "solver/ancestral.h"
 
 typedef struct euler_ancestral_config {
     ath_ancestral noise;

@@ -4,8 +4,8 @@
  *     x'  = x + alpha h d(x, u),   x_next = x + h ((1 - 1/(2 alpha)) d(x, u) + 1/(2 alpha) d(x', u + alpha h))
  * Second order, two evaluations a step; onto the clean level one, which gives x0. time=flow or vp is the better one with few
  * steps: on the tests' mixtures, 10 steps of Karras' grid from 80 to 0.002, the error is 0.035 instead of 0.21. */
-#include "diffusion/flow_time.h"
-#include "diffusion/one_step.h"
+#include "solver/flow_time.h"
+#include "solver/one_step.h"
 
 typedef struct heun_config {
     double alpha;

@@ -3,7 +3,7 @@
  *     x += h d_0,   h (3 d_0 - d_1)/2,   h (23 d_0 - 16 d_1 + 5 d_2)/12,   h (55 d_0 - 59 d_1 + 37 d_2 - 9 d_3)/24.
  * One evaluation a step. On steps of different lengths it is of second order at most, and yet among the best with ten
  * steps or fewer (AMED, arXiv:2312.00094). The step onto the clean level returns x0. */
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct ipndm_config {
     int order;

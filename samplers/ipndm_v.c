@@ -4,7 +4,7 @@
  * One evaluation a step. The first step is Euler's and caps the order at 2 in the limit; from sigma = 80, where the flow
  * is nearly straight, orders 3 and 4 are seen (abv has the start that keeps them). The step onto the clean level returns
  * x0. */
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct ipndm_v_config {
     int order;

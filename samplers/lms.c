@@ -5,7 +5,7 @@
  * The first step is Euler's and caps the order at 2 in the limit; from sigma = 80, where the flow is nearly straight,
  * order 4 is seen (abv has the start that keeps it). The step onto the clean level is one like the others, as in both
  * peers. */
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct lms_config {
     int order;

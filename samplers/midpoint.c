@@ -1,9 +1,9 @@
 /* The midpoint method (Runge 1895) on the probability flow dy/du = d(y, u), by default in a flow's time, u = sigma/(sigma + alpha)
- * (diffusion/flow_time.h):
+ * (solver/flow_time.h):
  *     y' = y + h d(y + h/2 d(y, u), u + h/2)
  * Second order, two evaluations a step; onto the clean level one, which gives x0. */
-#include "diffusion/flow_time.h"
-#include "diffusion/one_step.h"
+#include "solver/flow_time.h"
+#include "solver/one_step.h"
 
 typedef struct midpoint_config {
     char time[ATH_TEXT_LEN];

@@ -4,7 +4,7 @@
  * steps cost n + 1 evaluations. Then orders 2, 3 and 4. Second order, since the constants are those of steps of one
  * length. The step onto the clean level is one like the others, as in diffusers; a single step onto it is DDIM's. */
 #include <string.h>
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 typedef struct plms_config {
     bool denoise_to_zero;

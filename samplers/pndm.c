@@ -5,7 +5,7 @@
  * however early it comes, and like the others, as in diffusers. */
 #include <math.h>
 #include <string.h>
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 
 enum { RUNGE_KUTTA_STEPS = ATH_SLOPES - 1 };
 

@@ -1,10 +1,10 @@
 /* The classical Runge-Kutta method (Kutta 1901) on the probability flow dy/du = d(y, u), by default in a flow's time, u =
- * sigma/(sigma + alpha) (diffusion/flow_time.h):
+ * sigma/(sigma + alpha) (solver/flow_time.h):
  *     k1 = d(y, u), k2 = d(y + h/2 k1, u + h/2), k3 = d(y + h/2 k2, u + h/2), k4 = d(y + h k3, u + h)
  *     y' = y + h/6 (k1 + 2 k2 + 2 k3 + k4)
  * Fourth order, four evaluations a step; onto the clean level one, which gives x0. */
-#include "diffusion/flow_time.h"
-#include "diffusion/one_step.h"
+#include "solver/flow_time.h"
+#include "solver/one_step.h"
 
 typedef struct rk4_config {
     char time[ATH_TEXT_LEN];

@@ -1,5 +1,5 @@
 /* Dormand and Prince's Runge-Kutta pair of order 5(4) with adaptive steps on the probability flow dy/du = d(y, u), by default in
- * a flow's time, u = sigma/(sigma + alpha) (diffusion/flow_time.h), where a flow process has its own and others have a third of the
+ * a flow's time, u = sigma/(sigma + alpha) (solver/flow_time.h), where a flow process has its own and others have a third of the
  * evaluations that time sigma takes (on the mixtures of the tests, from 80 to 0.002 at 1e-5: 62 instead of 206). Coefficients
  * and step control are those of scipy's RK45 (Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, section II.4;
  * for diffusion Song et al. 2021, arXiv:2011.13456, section D.4): a step is kept when the root mean square of
@@ -12,8 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "diffusion/flow_time.h"
-#include "diffusion/own_steps.h"
+#include "solver/flow_time.h"
+#include "solver/own_steps.h"
 
 enum { STAGES = 7 };
 static const double c[STAGES] = {0, 1. / 5, 3. / 10, 4. / 5, 8. / 9, 1, 1};

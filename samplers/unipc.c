@@ -10,7 +10,7 @@
  * States that are reported, and the last, are predicted ones. Onto the clean level: x0. (bh1 as diffusers has it gives 0 * inf there.) */
 #include <math.h>
 #include <string.h>
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 
 typedef struct unipc_config {
     int order;

@@ -1,6 +1,6 @@
 /* Exponential integrators: their arithmetic to rounding, and their order on an exact model (the table of
  * shared/golden/README.md, section 8, where they are in it). */
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 #include "diffusion/mixture_flow.h"
 #include "follow.h"
 

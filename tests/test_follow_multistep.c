@@ -7,7 +7,7 @@
  *                        quirk Z1: their weights are not integrals of Lagrange polynomials. own_abv3_* and own_abv4_*,
  *                        which are, stand for them: ipndm_v gives those
  * The euler, heun, dpm2, dpmpp and unipc cases of zju_diff_sampler are of other samplers. */
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 #include "follow.h"
 
 /* ---- cases ---- */

@@ -1,6 +1,6 @@
 /* Multistep methods: their weights are the integrals that they should be, slopes are kept as they come, levels may be
  * equal, a flow is sampled as well; AMED asks its predictor. Beside other implementations: test_follow_multistep.c. */
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 #include "exact.h"
 
 /* ---- weights ---- */

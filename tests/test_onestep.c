@@ -2,8 +2,8 @@
  * noise on every process, what adaptive ones report between their steps, and how they fail. Their steps beside recorded
  * ones: test_follow_onestep.c, test_follow_own_steps.c. */
 #include "check.h"
-#include "diffusion/ancestral.h"
-#include "diffusion/flow_time.h"
+#include "solver/ancestral.h"
+#include "solver/flow_time.h"
 #include "diffusion/grid.h"
 #include "follow.h"
 

@@ -3,9 +3,9 @@
  * the solver is exact:
  *     up = min(next, eta sqrt(next^2 (sigma^2 - next^2) / sigma^2)),   sigma noise over signal
  * eta = 1 is the posterior's deviation, DDPM's small variance; at eta = 0 the flow is left as it is. */
-#ifndef ATH_DIFFUSION_ANCESTRAL_H
-#define ATH_DIFFUSION_ANCESTRAL_H
-#include "diffusion/one_step.h"
+#ifndef ATH_SOLVER_ANCESTRAL_H
+#define ATH_SOLVER_ANCESTRAL_H
+#include "solver/one_step.h"
 
 typedef struct ath_ancestral {
     double eta, s_noise;

@@ -5,9 +5,9 @@
  *     2: ... - sigma' (e^h - 1) / (2 r1) D1                      r1 = 1/2
  *     3: ... - sigma' ((e^h - 1)/h - 1) / r2 D2                  r1 = 1/3, r2 = 2/3
  */
-#ifndef ATH_DIFFUSION_DPM_STEP_H
-#define ATH_DIFFUSION_DPM_STEP_H
-#include "diffusion/ancestral.h"
+#ifndef ATH_SOLVER_DPM_STEP_H
+#define ATH_SOLVER_DPM_STEP_H
+#include "solver/ancestral.h"
 
 typedef struct ath_dpm_step {
     double start, end;          /* lambda of the job's first level and of its last that is not clean            */

@@ -1,5 +1,5 @@
 /* Steps down and noise up: see ancestral.h. */
-#include "diffusion/ancestral.h"
+#include "solver/ancestral.h"
 #include <math.h>
 #include <string.h>
 

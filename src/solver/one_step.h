@@ -1,7 +1,7 @@
 /* What one-step solvers of the probability flow share: the way down the levels, and churn. A solver is a function that
  * takes the state from one level to another. Views SIGMA and ODE. */
-#ifndef ATH_DIFFUSION_ONE_STEP_H
-#define ATH_DIFFUSION_ONE_STEP_H
+#ifndef ATH_SOLVER_ONE_STEP_H
+#define ATH_SOLVER_ONE_STEP_H
 #include "diffusion/sampler.h"
 
 /* Churn is noise that is added before a step, for the step to take away again (Karras et al. 2022, arXiv:2206.00364,

@@ -1,8 +1,8 @@
 /* DPM-Solver's steps: see dpm_step.h. */
-#include "diffusion/dpm_step.h"
+#include "solver/dpm_step.h"
 #include <math.h>
 #include <stdlib.h>
-#include "diffusion/own_steps.h"
+#include "solver/own_steps.h"
 
 ath_status ath_dpm_step_begin(ath_dpm_step *s, const ath_sample_job *job, double *work) {
     const size_t n = job->n, len = n * job->dim;

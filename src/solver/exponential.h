@@ -10,8 +10,8 @@
  * eta = 0 is the probability-flow ODE, eta = 1 the reverse SDE. A step is keep x_s + gain sum_j w_j f_j + noise z, and the weights
  * are those that give the moments int_0^1 e^{z(1-u)} u^k du at the places u_j. What distinguishes the published rules is which
  * values they use, and where they take a moment other than the exact one. */
-#ifndef ATH_DIFFUSION_EXPONENTIAL_H
-#define ATH_DIFFUSION_EXPONENTIAL_H
+#ifndef ATH_SOLVER_EXPONENTIAL_H
+#define ATH_SOLVER_EXPONENTIAL_H
 #include "diffusion/sampler.h"
 
 /* ---- arithmetic ---- */

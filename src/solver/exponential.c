@@ -1,5 +1,5 @@
 /* Exponential integrators: see exponential.h. */
-#include "diffusion/exponential.h"
+#include "solver/exponential.h"
 #include <math.h>
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * dx/dsigma = (x - x0)/sigma; with a time u and y = s x it is (Karras et al. 2022, arXiv:2206.00364, eq. 4)
  *     dy/du = s dsigma/du (x - x0)/sigma + ds/du x
  * Methods that are exact in one time have another error in another: this is what EDM's ablations vary. */
-#ifndef ATH_DIFFUSION_FLOW_TIME_H
-#define ATH_DIFFUSION_FLOW_TIME_H
+#ifndef ATH_SOLVER_FLOW_TIME_H
+#define ATH_SOLVER_FLOW_TIME_H
 #include "diffusion/sampler.h"
 
 typedef enum ath_flow_time {

@@ -1,8 +1,8 @@
 /* What solvers share that take steps of their own between level[0] and the last level that is not clean, perhaps other ones
  * for each image: errors that choose the steps, and the states at the job's levels. Views SIGMA and ODE. */
-#ifndef ATH_DIFFUSION_OWN_STEPS_H
-#define ATH_DIFFUSION_OWN_STEPS_H
-#include "diffusion/flow_time.h"
+#ifndef ATH_SOLVER_OWN_STEPS_H
+#define ATH_SOLVER_OWN_STEPS_H
+#include "solver/flow_time.h"
 
 /* More tries than this are not a solution: the network is rougher than the tolerance. */
 enum { ATH_MOST_TRIES = 10000 };

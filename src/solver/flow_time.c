@@ -1,5 +1,5 @@
 /* Times of the probability flow: see flow_time.h. */
-#include "diffusion/flow_time.h"
+#include "solver/flow_time.h"
 #include <math.h>
 #include <string.h>
 

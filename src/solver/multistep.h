@@ -4,8 +4,8 @@
  *     x += sum_j w_j d_j,   w_j = integral over sigma, from the step's start to its end, of l_j(g(sigma)),
  * l_j the Lagrange basis on g(sigma_0), g(sigma_1), ... What tells these methods apart is the clock g, in which the
  * slope is taken for a polynomial. For samplers in the views SIGMA and ODE. */
-#ifndef ATH_DIFFUSION_MULTISTEP_H
-#define ATH_DIFFUSION_MULTISTEP_H
+#ifndef ATH_SOLVER_MULTISTEP_H
+#define ATH_SOLVER_MULTISTEP_H
 #include "diffusion/sampler.h"
 
 typedef enum ath_clock {

@@ -1,5 +1,5 @@
 /* The way of one-step solvers down the levels: see one_step.h. */
-#include "diffusion/one_step.h"
+#include "solver/one_step.h"
 #include <math.h>
 #include <string.h>
 

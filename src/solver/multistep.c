@@ -1,5 +1,5 @@
 /* Linear multistep methods: see multistep.h. */
-#include "diffusion/multistep.h"
+#include "solver/multistep.h"
 #include <math.h>
 #include <string.h>
 

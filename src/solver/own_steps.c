@@ -1,5 +1,5 @@
 /* Steps that are not the grid's: see own_steps.h. */
-#include "diffusion/own_steps.h"
+#include "solver/own_steps.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
