@@ -2,8 +2,9 @@
  * k-diffusion's sample_dpm_fast. Here n_steps is a number of evaluations n: m = n/3 + 1 steps, even in lambda = -log sigma
  * from the first level to the last that is not clean, are of orders 3, 3, ..., 3, 2, 1 (n a multiple of 3), or end with the order
  * n mod 3. Where the grid ends clean one of the n_steps evaluations is for that, x0. The levels between are not visited but
- * reported, by interpolation. The last step of lower order makes it second order (n mod 3 = 0 or 2; else first). With eta
- * ancestral noise after each step but the last, as k-diffusion adds it. */
+ * reported, by interpolation. One step of first order at the end makes the
+ * whole second order, one of second (n mod 3 = 2) third. With eta ancestral noise after each step but the last, as k-diffusion
+ * adds it. */
 #include <math.h>
 #include "solver/dpm_step.h"
 #include "solver/own_steps.h"

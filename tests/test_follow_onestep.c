@@ -118,7 +118,7 @@ static bool read_edm(const json_t *one, ours *o) {
     return true;
 }
 
-/* The noise that a call of diffusers consumed, for our draws: one a step, or with `drawn_only` one a step that drew. */
+/* Which noise our draw of each step is: what diffusers' calls of that step consumed, any where they consumed none. */
 static void noise_of(const json_t *one, int stride, ours *o) {
     const json_t *consumed = json_object_get(one, "noise_index");
     if (!consumed) return;

@@ -254,7 +254,7 @@ static void as_many_evaluations_as_were_promised(void **state) {
 /* Data N(mean, 0.5^2): with many steps the end has its mean and variance, whatever the process. */
 static void noise_keeps_the_distribution_on_every_process(void **state) {
     (void)state;
-    enum { N = 400, DIM = 4, STEPS = 200 };
+    enum { N = 250, DIM = 4, STEPS = 200 };
     static const char *const runs[][2] = {{"heun", "s_churn=40"},
                                           {"heun", "s_churn=40,time=flow"},
                                           {"dpm2", "s_churn=40,s_tmin=0.05,s_tmax=50"},
@@ -339,7 +339,7 @@ static ath_status compare_with_exact(void *user, int step, const double *x, cons
     return ATH_OK;
 }
 
-/* The states between a solver's steps: the cubic's error beside the solver's. And the grid's inner levels, or that somebody looks,
+/* The states between a solver's steps: the cubic's error beside the solver's (which is most of dpm_fast's). And the grid's inner levels, or that somebody looks,
  * change nothing. */
 static void levels_between_are_reported_and_change_nothing(void **state) {
     (void)state;
@@ -349,7 +349,7 @@ static void levels_between_are_reported_and_change_nothing(void **state) {
     } runs[] = {{"rk45", "", 5e-3},
                 {"rk45", "control=batch", 1e-2},
                 {"dpm_adaptive", "rtol=1e-4,atol=1e-4", 5e-3},
-                {"dpm_fast", "", 5e-3}};
+                {"dpm_fast", "", 5e-2}};
     plane p = open_plane();
     for (size_t r = 0; r < sizeof runs / sizeof *runs; r++)
         for (int kind = ATH_PROCESS_VE; kind <= ATH_PROCESS_FLOW; kind++)
