@@ -141,7 +141,10 @@ static ath_status on_step(void *user, int done, int total, int first, int n, int
     (void)x0;
     work *w = user;
     char text[64];
-    snprintf(text, sizeof text, "step %d/%d of images %d to %d", step + 1, w->recipe.n_steps, first, first + n - 1);
+    if (n == 0)
+        snprintf(text, sizeof text, "step %d/%d of the pilot run", step + 1, w->recipe.n_steps);
+    else
+        snprintf(text, sizeof text, "step %d/%d of images %d to %d", step + 1, w->recipe.n_steps, first, first + n - 1);
     cli_progress_show(&w->progress, (double)done / total, text);
     if (w->trajectory.x) cli_trajectory_keep(&w->trajectory, step + 1, first, n, x);
     return cli_signal() ? ATH_E_STOP : ATH_OK;
