@@ -1,7 +1,7 @@
-/* dpm2 with ancestral noise (k-diffusion's sample_dpm_2_ancestral): with d = (x - x0)/sigma
+/* dpm2 with ancestral noise (k-diffusion's sample_dpm_2_ancestral, diffusers' KDPM2AncestralDiscreteScheduler): with d = (x - x0)/sigma
  *     mid = sqrt(sigma down),   x_down = x + (down - sigma) d(x + (mid - sigma) d, mid),   x' = x_down + up s_noise z
  * (diffusion/ancestral.h says what down and up are). At eta = 0 second order. Two evaluations a step; onto the clean level one,
- * which gives x0. diffusers' KDPM2AncestralDiscreteScheduler takes the midpoint of the step after, which is a mistake. */
+ * which gives x0. */
 #include <math.h>
 #include "diffusion/ancestral.h"
 

@@ -92,6 +92,7 @@ typedef struct image {
 typedef struct solver {
     ath_sample_job *job;
     const dpm_adaptive_config *config;
+    int tries;
     image *image;                            /* (n)            */
     ath_level *high_at, *low_at;             /* (n): for noise */
     double *norm;                            /* (n)            */
@@ -117,7 +118,7 @@ static ath_status judge(solver *v, size_t i) {
         m->inverse[2] = m->inverse[1];
         m->inverse[1] = now;
     }
-    if (isnan(factor) || (!m->kept && m->h < 1e-10))
+    if (isnan(factor) || (!m->kept && m->h < 1e-10) || v->tries > ATH_MOST_TRIES)
         return ath_fail(v->job->err, ATH_E_ARG, "dpm_adaptive: no step at sigma %g has an error below rtol %g, atol %g",
                         exp(-m->s), config->rtol, config->atol);
     return ATH_OK;
@@ -128,6 +129,7 @@ static ath_status try_steps(solver *v) {
     const ath_sample_job *job = v->job;
     const dpm_adaptive_config *config = v->config;
     const size_t n = job->n, dim = job->dim;
+    v->tries++;
     for (size_t i = 0; i < n; i++) {
         image *m = &v->image[i];
         m->t = m->s + m->h < v->step.end - 1e-5 ? m->s + m->h : v->step.end;
@@ -166,6 +168,12 @@ static ath_status add_noise(solver *v) {
 
 static bool has_arrived(const solver *v, size_t i) { return v->image[i].s == v->step.end; }
 
+static bool all_have_arrived(const solver *v) {
+    for (size_t i = 0; i < v->job->n; i++)
+        if (!has_arrived(v, i)) return false;
+    return true;
+}
+
 /* Judges the tries and goes on with those that are kept. */
 static ath_status advance(solver *v) {
     const size_t n = v->job->n, dim = v->job->dim;
@@ -173,7 +181,7 @@ static ath_status advance(solver *v) {
     for (size_t i = 0; i < n; i++) {
         v->image[i].kept = false;
         if (has_arrived(v, i)) continue;
-        ATH_TRY(ath_trace_state(&v->trace, i, -v->image[i].s, x + i * dim, v->step.x0 + i * dim));
+        ATH_TRY(ath_trace_state(&v->trace, i, exp(-v->image[i].s), x + i * dim, v->step.x0 + i * dim));
         ATH_TRY(judge(v, i));
     }
     if (v->config->noise.eta > 0) ATH_TRY(add_noise(v));
@@ -190,10 +198,7 @@ static ath_status solve(solver *v) {
     const size_t n = v->job->n;
     memcpy(v->low_before, v->job->x, n * v->job->dim * sizeof *v->low_before);
     for (size_t i = 0; i < n; i++) v->image[i] = (image){.s = v->step.start, .h = v->config->h_init};
-    for (;;) {
-        bool all = true;
-        for (size_t i = 0; i < n; i++) all = all && has_arrived(v, i);
-        if (all) break;
+    while (!all_have_arrived(v)) {
         ATH_TRY(try_steps(v));
         ATH_TRY(advance(v));
     }

@@ -30,7 +30,8 @@ static ath_status solve(ath_sample_job *job, ath_dpm_step *s, ath_trace *trace, 
         const double down = ath_dpm_down(from, to, s->end, noise->eta, &up);
         for (size_t i = 0; i < n; i++) s->from[i] = from, s->to[i] = down;
         ATH_TRY(ath_dpm_step_take(job, s, order_of(step, steps, evaluations), job->x, next, NULL));
-        for (size_t i = 0; i < n; i++) ATH_TRY(ath_trace_state(trace, i, -from, job->x + i * dim, s->x0 + i * dim));
+        for (size_t i = 0; i < n; i++)
+            ATH_TRY(ath_trace_state(trace, i, exp(-from), job->x + i * dim, s->x0 + i * dim));
         ATH_TRY(ath_trace_tell(trace));
         for (size_t k = 0; k < len; k++) job->x[k] = next[k];
         if (noise->eta > 0) {

@@ -1,10 +1,10 @@
-/* DPM-Solver++ singlestep, 1S, 2S and 3S: Lu et al. 2022, arXiv:2211.01095, algorithm 1 and appendix B. The levels of the grid are the
- * inner points: of `order` steps each starts where the first did and uses the x0 found since, so that the last of them is a step of that
- * order over all. With D_k the x0 at u_k = (lambda_k - lambda_s)/h of that step:
+/* DPM-Solver++ singlestep, 1S, 2S and 3S: Lu et al. 2022, arXiv:2211.01095, with the levels of the grid as inner points: of `order`
+ * steps each starts where the first did and uses the x0 found since, so that the last of them is a step of that order over
+ * all. With D_k the x0 at u_k = (lambda_k - lambda_s)/h of that step:
  *     2S  x_t = e^-h x_s + (1 - e^-h) D0 + c (D1 - D0)/u1,  midpoint: c = (1 - e^-h)/2;  heun: c = phi_2 = 1 - (1 - e^-h)/h
  *     3S  midpoint: the straight line through D0 and D2, integrated;  heun: the parabola through all three
  * eta > 0: the same on the reverse SDE, with H = (1 + eta) h for h and noise of deviation sigma_t sqrt(1 - e^{-2 eta h}).
- * One evaluation a step. The last block is smaller (order list of the paper's "fast" version). Onto the clean level: x0. */
+ * One evaluation a step. The last block is smaller, see ath_exponential_singlestep. Onto the clean level: x0. */
 #include <string.h>
 #include "diffusion/exponential.h"
 

@@ -1,5 +1,5 @@
-/* DPM-Solver++(2M) SDE: the multistep solver of arXiv:2211.01095 (appendix on sde-dpmsolver++) for the reverse SDE, as k-diffusion made it known. With
- * H = (1 + eta) h, r = h_before/h and D0, D1 the last two x0:
+/* DPM-Solver++(2M) SDE: the multistep solver of Lu et al. 2022, arXiv:2211.01095, for the reverse SDE, with the eta of
+ * k-diffusion. With H = (1 + eta) h, r = h_before/h and D0, D1 the last two x0 (x/alpha throughout):
  *     x_t = e^-H x_s + (1 - e^-H) D0 + c (D0 - D1)/r + s_noise sigma_t sqrt(1 - e^{-2 eta h}) z
  *     midpoint: c = (1 - e^-H)/2        heun: c = 1 - (1 - e^-H)/H
  * eta = 0 is dpmpp_2m. One evaluation a step. Onto the clean level: x0, without noise. */

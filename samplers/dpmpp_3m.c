@@ -1,7 +1,7 @@
-/* DPM-Solver++(3M): the multistep solver of arXiv:2211.01095 with three values of x0. A parabola goes through them, D0 + D1 u + D2 u^2 in
- * u = (lambda - lambda_s)/h, and with phi_2 = (e^-h - 1)/h + 1 and phi_3 = phi_2/h - 1/2
+/* DPM-Solver++(3M): the multistep solver of Lu et al. 2022, arXiv:2211.01095, with three values of x0. A parabola goes through
+ * them, D0 + D1 u + D2 u^2 in u = (lambda - lambda_s)/h, and with phi_2 = (e^-h - 1)/h + 1 and phi_3 = phi_2/h - 1/2
  *     x_t = e^-h x_s + (1 - e^-h) D0 + phi_2 D1 - phi_3 D2
- * is what the authors and all who follow them compute. The integral of u^2 is twice that: -2 phi_3, as their singlestep solver of
+ * is what the authors' code and those after it compute. The integral of u^2 is twice that, -2 phi_3, as their singlestep solver of
  * third order has it. With the shipped formula, and a first step of first order, the whole is of second order only.
  *     exact: the factor 2, and the first step done again with the trapezoidal rule once x0 at its end is known, which costs
  *     no evaluation: third order. In few steps the shipped form is often the better one.

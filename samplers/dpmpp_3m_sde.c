@@ -1,10 +1,11 @@
-/* DPM-Solver++(3M) SDE: dpmpp_3m for the reverse SDE, by k-diffusion. With H = (1 + eta) h, phi_2 = (e^-H - 1)/H + 1, phi_3 = phi_2/H - 1/2 and
- * the parabola D0 + D1 u + D2 u^2 through the last three x0, u = (lambda - lambda_s)/h:
+/* DPM-Solver++(3M) SDE: dpmpp_3m (arXiv:2211.01095) for the reverse SDE, by k-diffusion. With H = (1 + eta) h,
+ * phi_2 = (e^-H - 1)/H + 1, phi_3 = phi_2/H - 1/2 and D0 + D1 u + D2 u^2 through the last three x0, u = (lambda - lambda_s)/h:
  *     x_t = e^-H x_s + (1 - e^-H) D0 + phi_2 D1 + c D2 + s_noise sigma_t sqrt(1 - e^{-2 eta h}) z
  *     kdiffusion  c = -phi_3, half the integral of u^2, as in dpmpp_3m; the second step has c = 0 and the straight line
  *     exact       c = -2 phi_3
- *     diffusers   c = -phi_3 - 1: sde-dpmsolver++ of order 3 in diffusers 0.40 has a sign the other way. Its second step takes
- *                 (1 - e^-H)/2 for phi_2, and with fewer than 15 steps the one before the last has two values
+ *     diffusers   c = -phi_3 - 1: sde-dpmsolver++ of order 3 in diffusers 0.40 has a sign the other way, and since D2 is as rough as
+ *                 the noise, samples come out too wide: by a fifth in variance for N(0, 1/4). Its second step takes (1 - e^-H)/2 for
+ *                 phi_2, and with fewer than 15 steps the one before the last has two values. To compare with, not to use
  * One evaluation a step. Onto the clean level: x0, without noise. */
 #include <string.h>
 #include "diffusion/exponential.h"
@@ -34,7 +35,7 @@ static const ath_option options[] = {
      .offset = offsetof(dpmpp_3m_sde_config, variant),
      .dflt = "kdiffusion",
      .choices = "kdiffusion|exact|diffusers",
-     .help = "whose term of second degree"},
+     .help = "whose term of second degree; diffusers: with its error"},
 };
 
 /* The gain of a step is H = -z. */

@@ -1,13 +1,12 @@
-/* DPM-Solver++ (stochastic) of k-diffusion: the singlestep solver 2S of arXiv:2211.01095 with ancestral steps, noise added at the inner level
- * m, lambda_m = lambda_s + r h, and at the end. With sigma_up(s, t) = min(sigma_t, eta sigma_t sqrt(1 - sigma_t^2/sigma_s^2)), sigma_down =
- * sqrt(sigma_t^2 - sigma_up^2), and q = sigma_down(s, .)/sigma_s:
+/* DPM-Solver++ (stochastic) of k-diffusion: the singlestep solver 2S of Lu et al. 2022, arXiv:2211.01095, with ancestral steps,
+ * noise added at the inner level m, lambda_m = lambda_s + r h, and at the end. With sigma_up and sigma_down of ancestral.h and q = sigma_down(s, .)/sigma_s:
  *     x_m = q x_s + (1 - q) D(x_s) + s_noise sigma_up(s, m) z(s, m)
  *     x_t = q x_s + (1 - q) ((1 - 1/(2r)) D(x_s) + 1/(2r) D(x_m)) + s_noise sigma_up(s, t) z(s, t)
  * noise = brownian: z(s, m) and z(s, t) are of one path, so that they share what happens before m; independent: they share nothing.
  * eta = 0: second order. Two evaluations a step; onto the clean level one: x0. */
 #include <math.h>
 #include <string.h>
-#include "diffusion/sampler.h"
+#include "diffusion/ancestral.h"
 
 typedef struct dpmpp_sde_config {
     double r, eta, s_noise;
@@ -47,9 +46,9 @@ static const ath_option options[] = {
 /* out = q x + (1 - q) D + deviation z */
 static void ancestral_step(size_t len, double from, double to, double eta, double s_noise, const double *x,
                            const double *D, const double *z, double *out) {
-    const double up = fmin(to, eta * to * sqrt(fmax(0, 1 - to * to / (from * from))));
-    const double q = sqrt(to * to - up * up) / from, deviation = s_noise * up;
-    for (size_t k = 0; k < len; k++) out[k] = q * x[k] + (1 - q) * D[k] + (up > 0 ? deviation * z[k] : 0);
+    const ath_ancestral_split step = ath_ancestral_between(from, to, eta);
+    const double q = step.down / from, deviation = s_noise * step.up;
+    for (size_t k = 0; k < len; k++) out[k] = q * x[k] + (1 - q) * D[k] + (step.up > 0 ? deviation * z[k] : 0);
 }
 
 static ath_status run(ath_sample_job *job) {

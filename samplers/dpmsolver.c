@@ -1,9 +1,10 @@
-/* DPM-Solver: Lu et al. 2022, arXiv:2206.00927, the exponential integrator in eps (dpmpp and dpmpp_2m are those in x0), multistep or singlestep.
- * With lambda = -log sigma, h the step in it and eps0, eps1, ... the known values (x/alpha throughout):
+/* DPM-Solver: Lu et al. 2022, arXiv:2206.00927, the exponential integrator in eps (dpmpp and dpmpp_2m are those in x0),
+ * multistep or singlestep. With lambda = -log sigma, h the step in it and eps0, eps1, ... the known values (x/alpha throughout):
  *     1  x_t = x_s - sigma_t (e^h - 1) eps0, which is DDIM
  *     2  ... - sigma_t c (slope of eps in u),  midpoint: c = (e^h - 1)/2;  heun: c = (e^h - 1)/h - 1, the line's own integral
- *     3  ... - sigma_t ((e^h - 1)/h - 1) E1 - sigma_t ((e^h - 1 - h)/h^2 - 1/2) E2 for eps0 + E1 u + E2 u^2. The factor 2 that the multistep
- *        form lacks in the last term is dpmpp_3m's; singlestep has it (heun), or goes without the inner value (midpoint)
+ *     3  ... - sigma_t ((e^h - 1)/h - 1) E1 - sigma_t ((e^h - 1 - h)/h^2 - 1/2) E2 for the parabola eps0 + E1 u + E2 u^2, as the
+ *        multistep form is shipped; it lacks the factor 2 of the last term like dpmpp_3m. Singlestep has it (heun), or goes without
+ *        the first inner value (midpoint)
  * Singlestep: blocks as in dpmpp. eta > 0: the reverse SDE (sde-dpmsolver), both terms times 1 + eta and noise of deviation
  * sigma_t sqrt(eta (e^{2h} - 1)). One evaluation a step. Onto the clean level, where eps says nothing any more: x0. */
 #include <string.h>

@@ -22,14 +22,14 @@ static const ath_option options[] = {
      .dflt = "after",
      .choices = "after|before",
      .help = "the network after the churn noise is added, or before it as diffusers does"},
-    ATH_FLOW_TIME_OPTION(euler_config),
+    ATH_FLOW_TIME_OPTION(euler_config, "sigma"),
 };
 
 static bool evaluates_before(const euler_config *config) { return strcmp(config->evaluate, "before") == 0; }
 
 static ath_status step(ath_sample_job *job, ath_level at, ath_level to, const double *x0, double *work) {
     const euler_config *config = job->config;
-    const ath_flow_time time = ath_flow_time_named(config->time);
+    const ath_flow_time time = ath_flow_time_of(job, config->time);
     const size_t len = job->n * job->dim;
     double *x = job->x, *d = work, *z = d + len;
     ath_flow_slope(ath_moment_of(time, at.sigma), x, x0, d, len);

@@ -2,7 +2,8 @@
  * with its churn; on a flow process it is rectified flow's Heun. With alpha other than 1 the paper's general second-order
  * rule (algorithm 3), which looks alpha of the way ahead (1: Heun, 2/3: Ralston, 1/2: midpoint):
  *     x'  = x + alpha h d(x, u),   x_next = x + h ((1 - 1/(2 alpha)) d(x, u) + 1/(2 alpha) d(x', u + alpha h))
- * Second order, two evaluations a step; onto the clean level one, which gives x0. */
+ * Second order, two evaluations a step; onto the clean level one, which gives x0. time=flow or vp is the better one with few
+ * steps: on the tests' mixtures, 10 steps of Karras' grid from 80 to 0.002, the error is 0.035 instead of 0.21. */
 #include "diffusion/flow_time.h"
 #include "diffusion/one_step.h"
 
@@ -21,12 +22,12 @@ static const ath_option options[] = {
      .max = 1,
      .help = "where in the step the second evaluation is: 1 Heun, 0.5 midpoint"},
     ATH_CHURN_OPTIONS(heun_config),
-    ATH_FLOW_TIME_OPTION(heun_config),
+    ATH_FLOW_TIME_OPTION(heun_config, "sigma"),
 };
 
 static ath_status step(ath_sample_job *job, ath_level at, ath_level to, const double *x0, double *work) {
     const heun_config *config = job->config;
-    const ath_flow_time time = ath_flow_time_named(config->time);
+    const ath_flow_time time = ath_flow_time_of(job, config->time);
     const double alpha = config->alpha, second = 1 / (2 * alpha);
     const size_t len = job->n * job->dim;
     double *x = job->x, *d = work, *ahead = d + len, *d2 = ahead + len;

@@ -1,5 +1,6 @@
-/* The midpoint method (Runge 1895) on the probability flow dx/dsigma = (x - x0)/sigma, or on it in another time u:
- *     x' = x + h d(x + h/2 d(x, u), u + h/2)
+/* The midpoint method (Runge 1895) on the probability flow dy/du = d(y, u), by default in a flow's time, u = sigma/(sigma + alpha)
+ * (diffusion/flow_time.h):
+ *     y' = y + h d(y + h/2 d(y, u), u + h/2)
  * Second order, two evaluations a step; onto the clean level one, which gives x0. */
 #include "diffusion/flow_time.h"
 #include "diffusion/one_step.h"
@@ -8,10 +9,10 @@ typedef struct midpoint_config {
     char time[ATH_TEXT_LEN];
 } midpoint_config;
 
-static const ath_option options[] = {ATH_FLOW_TIME_OPTION(midpoint_config)};
+static const ath_option options[] = {ATH_FLOW_TIME_OPTION(midpoint_config, "flow")};
 
 static ath_status step(ath_sample_job *job, ath_level at, ath_level to, const double *x0, double *work) {
-    const ath_flow_time time = ath_flow_time_named(((const midpoint_config *)job->config)->time);
+    const ath_flow_time time = ath_flow_time_of(job, ((const midpoint_config *)job->config)->time);
     const size_t len = job->n * job->dim;
     double *x = job->x, *d = work, *x_mid = d + len;
     const ath_moment s = ath_moment_of(time, at.sigma), t = ath_moment_of(time, to.sigma);

@@ -1,6 +1,7 @@
-/* The classical Runge-Kutta method (Kutta 1901) on the probability flow dx/dsigma = (x - x0)/sigma, or on it in another time u:
- *     k1 = d(x, u), k2 = d(x + h/2 k1, u + h/2), k3 = d(x + h/2 k2, u + h/2), k4 = d(x + h k3, u + h)
- *     x' = x + h/6 (k1 + 2 k2 + 2 k3 + k4)
+/* The classical Runge-Kutta method (Kutta 1901) on the probability flow dy/du = d(y, u), by default in a flow's time, u =
+ * sigma/(sigma + alpha) (diffusion/flow_time.h):
+ *     k1 = d(y, u), k2 = d(y + h/2 k1, u + h/2), k3 = d(y + h/2 k2, u + h/2), k4 = d(y + h k3, u + h)
+ *     y' = y + h/6 (k1 + 2 k2 + 2 k3 + k4)
  * Fourth order, four evaluations a step; onto the clean level one, which gives x0. */
 #include "diffusion/flow_time.h"
 #include "diffusion/one_step.h"
@@ -9,10 +10,10 @@ typedef struct rk4_config {
     char time[ATH_TEXT_LEN];
 } rk4_config;
 
-static const ath_option options[] = {ATH_FLOW_TIME_OPTION(rk4_config)};
+static const ath_option options[] = {ATH_FLOW_TIME_OPTION(rk4_config, "flow")};
 
 static ath_status step(ath_sample_job *job, ath_level at, ath_level to, const double *x0, double *work) {
-    const ath_flow_time time = ath_flow_time_named(((const rk4_config *)job->config)->time);
+    const ath_flow_time time = ath_flow_time_of(job, ((const rk4_config *)job->config)->time);
     const size_t len = job->n * job->dim;
     double *x = job->x, *k = work, *sum = k + len, *ahead = sum + len;
     const ath_moment s = ath_moment_of(time, at.sigma), t = ath_moment_of(time, to.sigma);

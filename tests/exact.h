@@ -52,8 +52,8 @@ static inline void mixture_at(const mixture *m, const double *x, ath_level at, d
 typedef struct exact_net {
     mixture data;
     ath_prediction says;
-    double clip;           /* 0: not */
-    double quantile, most; /* 0: not; see ath_threshold_x0 */
+    double clip;                     /* 0: not */
+    double threshold, threshold_max; /* 0: not; threshold_max 0: any */
     size_t n;
     int calls, fail_at; /* fail_at > 0: that call fails */
 } exact_net;
@@ -77,7 +77,7 @@ static inline ath_status exact_x0(void *self, const double *x, const ath_level *
             if (net->clip > 0) value = fmax(-net->clip, fmin(net->clip, value));
             x0[i * dim + d] = value;
         }
-        if (net->quantile > 0) ath_threshold_x0(x0 + i * dim, dim, net->quantile, net->most, image);
+        if (net->threshold > 0) ath_threshold_x0(x0 + i * dim, dim, net->threshold, net->threshold_max, image);
     }
     return ATH_OK;
 }

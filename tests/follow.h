@@ -71,16 +71,15 @@ typedef struct follow_case {
     ath_process process;
     ath_level level[MAX_STEPS + 1];
     int n_steps;
-    ath_prediction says;   /* what the exact network predicts: SAMPLE serves any process */
-    double clip;           /* 0: none */
-    double quantile, most; /* of dynamic thresholding; 0: none */
-    /* A network of another kind, on an exact_net; NULL: exact_x0. */
-    ath_status (*x0)(void *self, const double *x, const ath_level *level, size_t each, double *x0, ath_err *e);
+    ath_prediction says;             /* what the exact network predicts: SAMPLE serves any process */
+    double clip;                     /* 0: none */
+    double threshold, threshold_max; /* of dynamic thresholding; 0: none */
     const json_t *states;
     /* states[state_of[i]] is what we have after i steps; -1: nothing to compare. NULL: states[i]. */
     const int *state_of;
     const int *noise_order; /* NULL: 0, 1, 2, ... */
     int nfe;                /* expected; 0: not checked */
+    ath_denoiser net;       /* a peer's, where it is not exact_x0; self NULL: on the case's exact_net */
 } follow_case;
 
 /* The largest error over the states compared, each relative to that state's largest number (at least 1). */
@@ -89,15 +88,15 @@ static inline double follow_one(const golden_set *g, const follow_case *c, const
                      .n = IMAGES,
                      .says = c->says,
                      .clip = c->clip,
-                     .quantile = c->quantile,
-                     .most = c->most};
+                     .threshold = c->threshold,
+                     .threshold_max = c->threshold_max};
     const size_t len = IMAGES * (size_t)net.data.dim;
     recorder *r = get_memory(sizeof *r);
     r->len = len;
     noise_list draws = {golden_at(golden_at(g->noise, mixture_name), "noise"), len, c->noise_order};
     double x[STATE], expected[STATE], worst = 0;
     golden_list(json_array_get(c->states, (size_t)(c->state_of ? c->state_of[0] : 0)), x, STATE);
-    ath_sample_job job = {.net = {&net, c->x0 ? c->x0 : exact_x0},
+    ath_sample_job job = {.net = {c->net.self ? c->net.self : &net, c->net.x0 ? c->net.x0 : exact_x0},
                           .process = c->process,
                           .level = c->level,
                           .n_steps = c->n_steps,
@@ -123,6 +122,33 @@ static inline double follow_one(const golden_set *g, const follow_case *c, const
     }
     free(r);
     return worst;
+}
+
+/* A denoiser for peers that ask the network at another level than the one their sample is at: the slope of the flow comes from
+ * at[call], wherever the sampler is. In a flow that is eps - x0; else eps, of the same input x / sqrt(1 + sigma^2). */
+typedef struct elsewhere {
+    exact_net net;
+    const ath_level *at; /* one a call; NULL: where the sampler is, so that the slope is exact down to sigma = 0 */
+    int calls;
+    bool flow;
+} elsewhere;
+
+static inline ath_status slope_elsewhere(void *self, const double *x, const ath_level *level, size_t each, double *x0,
+                                         ath_err *e) {
+    (void)e;
+    elsewhere *w = self;
+    const size_t dim = (size_t)w->net.data.dim;
+    for (size_t i = 0; i < w->net.n; i++) {
+        const ath_level here = level[i * each], there = w->at ? w->at[w->calls] : here;
+        const double scale = w->flow ? 1 : sqrt((1 + pow(there.sigma, 2)) / (1 + pow(here.sigma, 2)));
+        double input[MAX_DIM], clean[MAX_DIM], eps[MAX_DIM];
+        for (size_t d = 0; d < dim; d++) input[d] = scale * x[i * dim + d];
+        mixture_at(&w->net.data, input, there, clean, eps);
+        for (size_t d = 0; d < dim; d++)
+            x0[i * dim + d] = x[i * dim + d] - here.sigma * (eps[d] - (w->flow ? clean[d] : 0));
+    }
+    w->calls++;
+    return ATH_OK;
 }
 
 /* Levels of a process from a list of sigma/alpha, ends included. */

@@ -143,8 +143,8 @@ static void read_diffusers(const json_t *one, const json_t *root, follow_case *c
     /* edm_F and flow_prediction are linear in x0 and x; any such network serves */
     if (!flow && !edm) CHECK_OK(ath_prediction_parse(says, &c->says, &err));
     if (is_on(config, defaults, "thresholding")) {
-        c->quantile = config_number(config, defaults, "dynamic_thresholding_ratio");
-        c->most = config_number(config, defaults, "sample_max_value");
+        c->threshold = config_number(config, defaults, "dynamic_thresholding_ratio");
+        c->threshold_max = config_number(config, defaults, "sample_max_value");
     }
     c->nfe = c->n_steps;
     *s = starts_with(class, "UniPC")                 ? unipc_setup(config, defaults, c->n_steps)
@@ -209,7 +209,7 @@ static double follow_case_of(const golden_set *g, const json_t *one, const char 
         read_case(one, &c, k ? "sigmas" : "t_steps", false, state_of);
         c.nfe = (int)json_array_size(golden_at(one, "model_eval_sigmas"));
         s = k ? kdiffusion_setup(one, name + strlen("sample_")) : zju_setup(one, name);
-        if (json_object_get(one, "thresholding")) c.quantile = 0.995, c.most = (double)INFINITY;
+        if (json_object_get(one, "thresholding")) c.threshold = 0.995;
     }
     c.sampler = *sampler = find(s.sampler)->name;
     c.options = s.options;

@@ -98,7 +98,7 @@ static bool ipndm_diffusers_case(const json_t *one, follow_case *c, case_memory 
     golden_list(golden_at(one, "betas"), sigma, MAX_STEPS);
     for (int i = 0; i <= c->n_steps; i++) c->level[i] = (ath_level){0, alpha[i], sigma[i]};
     c->sampler = "ipndm";
-    c->x0 = eps_taken_for_v;
+    c->net.x0 = eps_taken_for_v;
     snprintf(m->options, sizeof m->options, "denoise_to_zero=0");
     return true;
 }

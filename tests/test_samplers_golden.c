@@ -120,8 +120,8 @@ static exact_net net_of(const json_t *one, const json_t *config, const json_t *d
     exact_net net = {.data = *data, .n = IMAGES};
     CHECK_OK(ath_prediction_parse(golden_text(one, "prediction_type"), &net.says, &err));
     if (is_on(config, defaults, "thresholding")) {
-        net.quantile = config_number(config, defaults, "dynamic_thresholding_ratio");
-        net.most = config_number(config, defaults, "sample_max_value");
+        net.threshold = config_number(config, defaults, "dynamic_thresholding_ratio");
+        net.threshold_max = config_number(config, defaults, "sample_max_value");
     } else if (is_on(config, defaults, "clip_sample"))
         net.clip = config_number(config, defaults, "clip_sample_range");
     return net;

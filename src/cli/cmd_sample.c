@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/recipe.h"
+#include "cli/skip_tuning.h"
 #include "cli/starts.h"
 #include "cli/trajectory.h"
 #include "io/grid.h"
@@ -15,10 +16,11 @@ typedef struct options {
     char out[ATH_TEXT_LEN], sampler[ATH_TEXT_LEN], grid[ATH_TEXT_LEN], spacing[ATH_TEXT_LEN], levels[ATH_TEXT_LEN];
     char skip_tuning[ATH_TEXT_LEN], images[ATH_TEXT_LEN], noise[ATH_TEXT_LEN], trajectory[ATH_TEXT_LEN];
     char trajectory_grid[ATH_TEXT_LEN], gif[ATH_TEXT_LEN], interpolate[ATH_TEXT_LEN];
+    char guidance_interval[ATH_TEXT_LEN], threshold[ATH_TEXT_LEN], skip_window[ATH_TEXT_LEN];
     int steps, nfe, order, count, label, threads;
     int64_t seed;
     bool clip_sample, quiet, json;
-    double guidance, eta;
+    double guidance, guidance_rescale, eta;
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -48,12 +50,22 @@ static const ath_option table[] = {
      .help = "each row of the grid goes from one seed's noise to the other's"},
     {FIELD(clip_sample, "clip-sample"), .type = ATH_OPT_BOOL, .dflt = "true",
      .help = "clamp each predicted image to [-1,1] (not of exact models)"},
-    {FIELD(skip_tuning, "skip-tuning"), .type = ATH_OPT_TEXT, .dflt = "", .value = "A[:B]",
-     .help = "scale the skip connections, from A at the deepest to B (1) at the shallowest (arXiv:2402.15170)"},
+    {FIELD(skip_tuning, "skip-tuning"), .type = ATH_OPT_TEXT, .dflt = "", .value = "A[:B]|auto",
+     .help =
+         "scale the skip connections, from A at the deepest to B (1) at the shallowest (arXiv:2402.15170); auto: as "
+         "`compare --tune-skip` found"},
+    {FIELD(skip_window, "skip-window"), .type = ATH_OPT_TEXT, .dflt = "", .value = "LO:HI",
+     .help = "only where LO < sigma/alpha <= HI"},
     {FIELD(label, "class"), .type = ATH_OPT_INT, .dflt = "-1", .min = -1, .max = 1048576, .value = "K",
      .help = "draw only this class of a class-conditional model; else all in turn"},
     {FIELD(guidance, "guidance"), .type = ATH_OPT_FLOAT, .dflt = "1", .min = 0, .max = 100, .value = "W",
      .help = "classifier-free guidance; 1: none (arXiv:2207.12598)"},
+    {FIELD(guidance_interval, "guidance-interval"), .type = ATH_OPT_TEXT, .dflt = "", .value = "LO:HI",
+     .help = "guidance only where LO < sigma/alpha <= HI (arXiv:2404.07724)"},
+    {FIELD(guidance_rescale, "guidance-rescale"), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1,
+     .value = "PHI", .help = "give the guided image its contrast back, 0.7 for most of it (arXiv:2305.08891)"},
+    {FIELD(threshold, "threshold"), .type = ATH_OPT_TEXT, .dflt = "", .value = "Q[:MAX]",
+     .help = "dynamic thresholding at this quantile, such as 0.995 (arXiv:2205.11487)"},
     {FIELD(images, "images"), .type = ATH_OPT_TEXT, .dflt = "", .value = "DIR", .help = "also write one PNG an image"},
     {FIELD(noise, "noise"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
      .help = "safetensors with x_init or x_start, and noise (see README)"},
@@ -91,6 +103,7 @@ typedef struct work {
     cli_trajectory trajectory;
     int cols, rows;
     float *skip, *images;
+    ath_shaping shaping;
     cli_progress progress;
     char *command;
 } work;
@@ -141,10 +154,10 @@ static ath_status on_step(void *user, int done, int total, int first, int n, int
     (void)x0;
     work *w = user;
     char text[64];
-    if (n == 0)
-        snprintf(text, sizeof text, "step %d/%d of the pilot run", step + 1, w->recipe.n_steps);
-    else
+    if (n > 0)
         snprintf(text, sizeof text, "step %d/%d of images %d to %d", step + 1, w->recipe.n_steps, first, first + n - 1);
+    else
+        snprintf(text, sizeof text, "step %d/%d of a pilot run", step + 1, w->recipe.n_steps);
     cli_progress_show(&w->progress, (double)done / total, text);
     if (w->trajectory.x) cli_trajectory_keep(&w->trajectory, step + 1, first, n, x);
     return cli_signal() ? ATH_E_STOP : ATH_OK;
@@ -192,6 +205,15 @@ static const char *file_of(const options *o, int i, const char **key) {
     return *file[i].path ? file[i].path : NULL;
 }
 
+static ath_status make_skip_scales(work *w, ath_err *err) {
+    char found[32];
+    if (strcmp(w->o.skip_tuning, "auto") != 0) return cli_skip_scales(w->source, w->o.skip_tuning, &w->skip, err);
+    double a;
+    ATH_TRY(cli_tuned_find(w->path, w->o.sampler, w->recipe.n_steps, &a, err));
+    snprintf(found, sizeof found, "%.17g", a);
+    return cli_skip_scales(w->source, found, &w->skip, err);
+}
+
 /* Everything that can be wrong with the request, before any work. */
 static ath_status prepare(work *w, ath_err *err) {
     options *o = &w->o;
@@ -222,7 +244,9 @@ static ath_status prepare(work *w, ath_err *err) {
                                         .order = o->order,
                                         .eta = o->eta < 0 ? (double)NAN : o->eta};
     ATH_TRY(cli_recipe_make(&w->recipe, s, &request, err));
-    ATH_TRY(cli_skip_scales(s, o->skip_tuning, &w->skip, err));
+    const cli_shaping_request shaping = {o->guidance_interval, o->threshold, o->skip_window, o->guidance_rescale};
+    ATH_TRY(cli_shaping(&shaping, &w->shaping, err));
+    ATH_TRY(make_skip_scales(w, err));
     ATH_TRY(make_starts(w, err));
     w->images = malloc(((size_t)o->count * s->dim + 1) * sizeof *w->images);
     if (!w->images || !w->command) return ath_fail(err, ATH_E_MEM, "out of memory");
@@ -250,6 +274,7 @@ static ath_status generate(work *w, ath_generate_job *job, ath_err *err) {
                               .guidance = w->o.guidance,
                               .clip = w->o.clip_sample && !w->source->exact,
                               .skip_scales = w->skip,
+                              .shaping = w->shaping,
                               .start = w->starts.start,
                               .start_is_state = w->starts.is_state,
                               .noise = w->starts.noise,

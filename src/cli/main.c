@@ -6,7 +6,7 @@
 #include <string.h>
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_train,   &cli_sample, &cli_compare, &cli_eval,
+static const cli_command *const commands[] = {&cli_train,   &cli_sample, &cli_compare, &cli_eval, &cli_invert,
                                               &cli_forward, &cli_info,   &cli_list,    &cli_bench};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

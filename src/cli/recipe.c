@@ -181,17 +181,37 @@ ath_status cli_recipe_make(cli_recipe *r, const ath_source *s, const cli_recipe_
     return status;
 }
 
+/* ---- what shapes predictions ---- */
+
+/* "A:B", or "A" where B may be left out; "" leaves both as they are. */
+static ath_status parse_pair(const char *option, const char *text, bool both, const char *like, double *a, double *b,
+                             ath_err *err) {
+    if (!*text) return ATH_OK;
+    char first[64];
+    const char *colon = strchr(text, ':');
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(text, ":"), text);
+    if (!ath_parse_double(first, a) || (colon ? !ath_parse_double(colon + 1, b) : both))
+        return ath_fail(err, ATH_E_ARG, "--%s: \"%s\" is not %s", option, text, like);
+    return ATH_OK;
+}
+
+ath_status cli_shaping(const cli_shaping_request *q, ath_shaping *s, ath_err *err) {
+    *s = (ath_shaping){.guidance_rescale = q->guidance_rescale};
+    ATH_TRY(parse_pair("guidance-interval", q->guidance_interval, true, "LO:HI, such as 0.2:5", &s->guidance_low,
+                       &s->guidance_high, err));
+    ATH_TRY(parse_pair("threshold", q->threshold, false, "Q or Q:MAX, such as 0.995 or 0.995:2", &s->threshold,
+                       &s->threshold_max, err));
+    ATH_TRY(parse_pair("skip-window", q->skip_window, true, "LO:HI, such as 0.2:5", &s->skip_low, &s->skip_high, err));
+    return ath_shaping_check(s, err);
+}
+
 /* ---- Skip-Tuning ---- */
 
 ath_status cli_skip_scales(const ath_source *s, const char *text, float **scales, ath_err *err) {
     *scales = NULL;
     if (!*text) return ATH_OK;
-    double a, b = 1;
-    char first[ATH_TEXT_LEN];
-    snprintf(first, sizeof first, "%.*s", (int)strcspn(text, ":"), text);
-    const char *colon = strchr(text, ':');
-    if (!ath_parse_double(first, &a) || (colon && !ath_parse_double(colon + 1, &b)))
-        return ath_fail(err, ATH_E_ARG, "--skip-tuning: \"%s\" is not A or A:B, such as 0.8:1", text);
+    double a = 1, b = 1;
+    ATH_TRY(parse_pair("skip-tuning", text, false, "A or A:B, such as 0.8:1", &a, &b, err));
     const int n = s->skips;
     if (n == 0) return ath_fail(err, ATH_E_ARG, "--skip-tuning: this model has no skip connections");
     float *rho = *scales = malloc((size_t)n * sizeof *rho);

@@ -3,6 +3,7 @@
 #define ATH_CLI_RECIPE_H
 #include "model/source.h"
 #include "diffusion/sampler.h"
+#include "diffusion/shaping.h"
 
 /* As it was typed; an empty text, NAN or 0 means not given. */
 typedef struct cli_recipe_request {
@@ -24,6 +25,13 @@ typedef struct cli_recipe {
 /* Errors name the option at fault. On failure nothing needs to be freed. */
 ath_status cli_recipe_make(cli_recipe *r, const ath_source *s, const cli_recipe_request *q, ath_err *err);
 void cli_recipe_free(cli_recipe *r); /* accepts a zeroed one */
+
+/* What shapes predictions, as it was typed: "LO:HI" in sigma/alpha, "Q[:MAX]"; "" for none. */
+typedef struct cli_shaping_request {
+    const char *guidance_interval, *threshold, *skip_window;
+    double guidance_rescale;
+} cli_shaping_request;
+ath_status cli_shaping(const cli_shaping_request *q, ath_shaping *out, ath_err *err);
 
 /* rho_k of every skip connection, from A at the deepest to B (1) at the shallowest (Skip-Tuning, arXiv:2402.15170), of "A[:B]".
  * malloc'ed (skips); NULL for an empty text. */

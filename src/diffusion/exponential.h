@@ -57,7 +57,7 @@ void ath_span_advance(const ath_span *span, const ath_values *v, int n, ath_mome
 
 /* Of two values, moment[1] = moment[0]/2: DPM-Solver's type "midpoint". */
 ath_moment_rule ath_midpoint_moments;
-/* Of three values, half of moment[2], as the multistep solvers of third order were published and are shipped. */
+/* Of three values, half of moment[2], as the multistep solvers of third order are shipped. */
 ath_moment_rule ath_half_square_moments;
 /* Both. */
 ath_moment_rule ath_shipped_moments;

@@ -6,10 +6,11 @@
 /* beta(u) of the VP SDE (Song et al. 2021, arXiv:2011.13456, appendix C) */
 static const double beta_min = 0.1, beta_d = 19.9;
 
-ath_flow_time ath_flow_time_named(const char *name) {
-    if (strcmp(name, "log_sigma") == 0) return ATH_TIME_LOG_SIGMA;
-    if (strcmp(name, "ve") == 0) return ATH_TIME_VE;
-    return strcmp(name, "vp") == 0 ? ATH_TIME_VP : ATH_TIME_SIGMA;
+ath_flow_time ath_flow_time_of(const ath_sample_job *job, const char *name) {
+    static const char *const names[] = {"sigma", "log_sigma", "ve", "vp", "flow"};
+    int time = ATH_TIME_SIGMA;
+    while (strcmp(names[time], name) != 0) time++;
+    return time == ATH_TIME_FLOW && job->process.kind == ATH_PROCESS_FLOW ? ATH_TIME_SIGMA : (ath_flow_time)time;
 }
 
 ath_moment ath_moment_of(ath_flow_time time, double sigma) {
@@ -30,6 +31,12 @@ ath_moment ath_moment_of(ath_flow_time time, double sigma) {
         m.scale_rate = -m.scale * beta / 2;
         m.sigma_rate = (1 + sigma * sigma) * beta / (2 * sigma);
     }
+    if (time == ATH_TIME_FLOW) {
+        m.u = sigma / (1 + sigma);
+        m.scale = 1 / (1 + sigma);
+        m.scale_rate = -1;
+        m.sigma_rate = (1 + sigma) * (1 + sigma);
+    }
     return m;
 }
 
@@ -41,6 +48,8 @@ double ath_flow_time_sigma(ath_flow_time time, double u) {
         return sqrt(u);
     case ATH_TIME_VP:
         return sqrt(expm1(u * (beta_min + beta_d * u / 2)));
+    case ATH_TIME_FLOW:
+        return u / (1 - u);
     case ATH_TIME_SIGMA:
         break;
     }

@@ -22,16 +22,17 @@ void ath_error_norms(const ath_sample_job *job, const char *control, const doubl
 
 ath_status ath_trace_begin(ath_trace *t, ath_sample_job *job) {
     *t = (ath_trace){.job = job, .last = ath_last_noisy_level(job)};
+    t->time = ath_flow_time_of(job, "flow");
     if (!job->on_step) return ATH_OK;
     const size_t len = job->n * job->dim;
     t->reached = calloc(job->n + 1, sizeof *t->reached);
-    t->log_s = malloc((job->n + 1) * sizeof *t->log_s);
-    t->x = malloc((2 * len + 1) * sizeof *t->x);
+    t->u = malloc((job->n + 1) * sizeof *t->u);
+    t->y = malloc((2 * len + 1) * sizeof *t->y);
     t->at = calloc((size_t)t->last + 1, sizeof *t->at);
-    if (!t->reached || !t->log_s || !t->x || !t->at)
+    if (!t->reached || !t->u || !t->y || !t->at)
         return ath_fail(job->err, ATH_E_MEM, "out of memory for the way of %zu images", job->n);
-    t->d = t->x + len;
-    for (size_t i = 0; i < job->n; i++) t->log_s[i] = INFINITY;
+    t->d = t->y + len;
+    for (size_t i = 0; i < job->n; i++) t->u[i] = INFINITY;
     return ATH_OK;
 }
 
@@ -39,8 +40,8 @@ void ath_trace_free(ath_trace *t) {
     for (int l = 0; t->at && l <= t->last; l++) free(t->at[l]);
     free(t->at);
     free(t->reached);
-    free(t->log_s);
-    free(t->x);
+    free(t->u);
+    free(t->y);
 }
 
 /* The state of image i at level l, to be written; NULL: out of memory. */
@@ -50,36 +51,40 @@ static double *place(ath_trace *t, int l, size_t i) {
     return t->at[l] ? t->at[l] + i * dim : NULL;
 }
 
-/* The cubic at part p of the way from (x, slope d) to (y, slope e), slopes times the whole way; without e the parabola. */
-static void between(double p, double way, const double *x, const double *d, const double *y, const double *y0,
-                    double *out, size_t dim) {
-    const double q = 1 - p;
+/* Image i at a moment between where it was, which t has, and `to`, where it has state x and, if known, x0: the cubic at part p of
+ * the way from (y, dy/du = d) to (z, e); without e the parabola. */
+static void interpolate(const ath_trace *t, size_t i, ath_moment at, ath_moment to, const double *x, const double *x0,
+                        double *out) {
+    const size_t dim = t->job->dim;
+    const double way = to.u - t->u[i], p = (at.u - t->u[i]) / way, q = 1 - p;
+    const double *y = t->y + i * dim, *d = t->d + i * dim;
     for (size_t k = 0; k < dim; k++) {
-        const double rise = y[k] - x[k], left = way * d[k] - rise, right = y0 ? rise - way * (y[k] - y0[k]) : left;
-        out[k] = x[k] + p * rise + p * q * (q * left + p * right);
+        double e;
+        if (x0) ath_flow_slope(to, x + k, x0 + k, &e, 1);
+        const double rise = to.scale * x[k] - y[k], left = way * d[k] - rise, right = x0 ? rise - way * e : left;
+        out[k] = (y[k] + p * rise + p * q * (q * left + p * right)) / at.scale;
     }
 }
 
-ath_status ath_trace_state(ath_trace *t, size_t i, double log_sigma, const double *x, const double *x0) {
+ath_status ath_trace_state(ath_trace *t, size_t i, double sigma, const double *x, const double *x0) {
     ath_sample_job *job = t->job;
-    if (!job->on_step || log_sigma == t->log_s[i]) return ATH_OK;
+    if (!job->on_step) return ATH_OK;
     const size_t dim = job->dim;
-    double *from = t->x + i * dim, *slope = t->d + i * dim;
-    while (t->reached[i] < t->last) {
-        const int l = t->reached[i] + 1;
-        const double level = log(job->level[l].sigma), way = log_sigma - t->log_s[i];
-        if (level < log_sigma) break;
+    const ath_moment to = ath_moment_of(t->time, sigma);
+    if (to.u == t->u[i]) return ATH_OK;
+    while (t->reached[i] < t->last && job->level[t->reached[i] + 1].sigma >= sigma) {
+        const int l = ++t->reached[i];
+        const ath_moment at = ath_moment_of(t->time, job->level[l].sigma);
         double *out = place(t, l, i);
         if (!out) return ath_fail(job->err, ATH_E_MEM, "out of memory for the way of %zu images", job->n);
-        if (level == log_sigma || isinf(way))
+        if (at.u == to.u || isinf(t->u[i]))
             memcpy(out, x, dim * sizeof *x);
         else
-            between((level - t->log_s[i]) / way, way, from, slope, x, x0, out, dim);
-        t->reached[i] = l;
+            interpolate(t, i, at, to, x, x0, out);
     }
-    t->log_s[i] = log_sigma;
-    memcpy(from, x, dim * sizeof *x);
-    for (size_t k = 0; x0 && k < dim; k++) slope[k] = x[k] - x0[k];
+    t->u[i] = to.u;
+    for (size_t k = 0; k < dim; k++) t->y[i * dim + k] = to.scale * x[k];
+    if (x0) ath_flow_slope(to, x, x0, t->d + i * dim, dim);
     return ATH_OK;
 }
 
@@ -104,7 +109,7 @@ ath_status ath_trace_finish(ath_trace *t, double *x0, bool known) {
     if (to_clean && !known) ATH_TRY(ath_predict(job, job->x, end, x0));
     for (size_t i = 0; i < job->n; i++) {
         const size_t at = i * job->dim;
-        ATH_TRY(ath_trace_state(t, i, log(end.sigma), job->x + at, to_clean || known ? x0 + at : NULL));
+        ATH_TRY(ath_trace_state(t, i, end.sigma, job->x + at, to_clean || known ? x0 + at : NULL));
     }
     ATH_TRY(ath_trace_tell(t));
     if (!to_clean) return ATH_OK;

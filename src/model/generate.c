@@ -45,23 +45,44 @@ void ath_generate_start(const ath_source *s, const ath_generate_job *job, int fi
     for (size_t i = 0; i < len; i++) x[i] *= scale;
 }
 
-static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *label, ath_err *err) {
-    ath_generate_job *job = c->job;
+ath_status ath_job_net_init(ath_job_net *d, const ath_source *s, const ath_generate_job *job, int first, int n,
+                            ath_err *err) {
     const int neighbours = job->images_per_path > 1 ? job->images_per_path : 1;
-    for (int i = 0; i < c->n; i++)
-        label[i] = (float)(job->label >= 0 ? job->label : s->classes ? (c->first + i) / neighbours % s->classes : 0);
+    *d = (ath_job_net){.exact = {s->mixture, s->pool, (size_t)n, job->clip}};
+    d->net = ath_mixture_denoiser_as(&d->exact);
+    if (s->exact) return ATH_OK;
+    d->label = malloc((size_t)n * sizeof *d->label);
+    if (!d->label) return ath_fail(err, ATH_E_MEM, "out of memory for %d images", n);
+    for (int i = 0; i < n; i++) {
+        const int in_turn = s->classes ? (first + i) / neighbours % s->classes : 0;
+        d->label[i] = (float)(job->labels ? job->labels[first + i] : job->label >= 0 ? job->label : in_turn);
+    }
+    d->model = (ath_model_denoiser){.model = s->model,
+                                    .workers = s->workers,
+                                    .n = n,
+                                    .label = d->label,
+                                    .guidance = job->guidance,
+                                    .clip = job->clip,
+                                    .skip_scales = job->skip_scales,
+                                    .shaping = job->shaping};
+    d->net = ath_model_denoiser_as(&d->model);
+    const ath_status status = ath_model_denoiser_init(&d->model, err);
+    if (status != ATH_OK) ath_job_net_free(d);
+    return status;
+}
+
+void ath_job_net_free(ath_job_net *d) {
+    ath_model_denoiser_free(&d->model);
+    free(d->label);
+    d->label = NULL;
+}
+
+static ath_status run_chunk(const ath_source *s, chunk *c, double *x, ath_err *err) {
+    ath_generate_job *job = c->job;
+    ath_job_net d;
     ath_generate_start(s, job, c->first, c->n, x);
-    ath_mixture_denoiser exact = {s->mixture, s->pool, (size_t)c->n, job->clip};
-    ath_model_denoiser d = {.model = s->model,
-                            .workers = s->workers,
-                            .n = c->n,
-                            .label = label,
-                            .guidance = job->guidance,
-                            .clip = job->clip,
-                            .skip_scales = job->skip_scales,
-                            .shaping = job->shaping};
-    if (!s->exact) ATH_TRY(ath_model_denoiser_init(&d, err));
-    ath_sample_job run = {.net = s->exact ? ath_mixture_denoiser_as(&exact) : ath_model_denoiser_as(&d),
+    ATH_TRY(ath_job_net_init(&d, s, job, c->first, c->n, err));
+    ath_sample_job run = {.net = d.net,
                           .process = s->process,
                           .level = job->level,
                           .n_steps = job->n_steps,
@@ -82,18 +103,19 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, float *lab
     const ath_status status = ath_sampler_run(job->sampler, &run);
     if (run.nfe > job->nfe) job->nfe = run.nfe;
     job->draws = run.draws;
-    ath_model_denoiser_free(&d);
+    ath_job_net_free(&d);
     return status;
 }
 
 /* Measures x0_variance, (n_steps): on images that the ones asked for do not depend on, nor on how many those are. */
-static ath_status run_pilot(const ath_source *s, chunk *c, double *x, float *label, double *variance, ath_err *err) {
+static ath_status run_pilot(const ath_source *s, chunk *c, double *x, double *variance, ath_err *err) {
     ath_generate_job job = *c->job;
     job.rng = pilot_seed;
     job.start = job.noise = NULL;
+    job.labels = NULL;
     job.images_per_path = 0;
     chunk pilot = {.job = &job, .dim = c->dim, .n = PILOT, .total = c->total, .pilot = variance};
-    const ath_status status = run_chunk(s, &pilot, x, label, err);
+    const ath_status status = run_chunk(s, &pilot, x, err);
     c->done = pilot.done;
     c->x0_variance = variance;
     return status;
@@ -105,22 +127,19 @@ ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, 
     const size_t dim = s->dim, most = (size_t)(job->count < PILOT ? PILOT : job->count < CHUNK ? job->count : CHUNK);
     const bool pilot = ath_sampler_needs_x0_variance(job->sampler, job->sampler_config) && !job->x0_variance;
     double *x = malloc(most * dim * sizeof *x), *variance = calloc((size_t)job->n_steps + 1, sizeof *variance);
-    float *label = malloc(most * sizeof *label);
-    ath_status status =
-        x && label && variance ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
+    ath_status status = x && variance ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu images", most);
     const int runs = (job->count + CHUNK - 1) / CHUNK + pilot;
     chunk c = {.job = job, .dim = dim, .total = runs * job->n_steps, .x0_variance = job->x0_variance};
     job->nfe = job->draws = 0;
-    if (status == ATH_OK && pilot) status = run_pilot(s, &c, x, label, variance, err);
+    if (status == ATH_OK && pilot) status = run_pilot(s, &c, x, variance, err);
     for (c.first = 0; c.first < job->count && status == ATH_OK; c.first += CHUNK) {
         c.n = job->count - c.first < CHUNK ? job->count - c.first : CHUNK;
-        status = run_chunk(s, &c, x, label, err);
+        status = run_chunk(s, &c, x, err);
         float *y = out + (size_t)c.first * dim;
         if (status == ATH_OK)
             for (size_t i = 0; i < (size_t)c.n * dim; i++) y[i] = (float)x[i];
     }
     free(x);
     free(variance);
-    free(label);
     return status;
 }

@@ -9,10 +9,11 @@ typedef struct ath_generate_job {
     const void *sampler_config; /* its options, checked                                          */
     const ath_level *level;     /* n_steps + 1, from ath_levels                                  */
     int n_steps;
-    int count;       /* images                                                        */
-    ath_rng rng;     /* image k's noise depends on the seed and k alone               */
-    int label;       /* of every image; -1: the classes in turn                       */
-    double guidance; /* 1: none                                                       */
+    int count;             /* images                                                        */
+    ath_rng rng;           /* image k's noise depends on the seed and k alone               */
+    int label;             /* of every image; -1: the classes in turn                       */
+    const int32_t *labels; /* (count) in place of label, or NULL                         */
+    double guidance;       /* 1: none                                                       */
     bool clip;
     const float *skip_scales; /* (skips) or NULL                                               */
     ath_shaping shaping;      /* of trained models: where guidance and skip scales apply, thresholding ...; 0: none */
@@ -39,5 +40,16 @@ ath_status ath_generate(const ath_source *s, ath_generate_job *job, float *out, 
 
 /* The states at the first level of images first .. first + n - 1, as ath_generate starts them: x (n, image). */
 void ath_generate_start(const ath_source *s, const ath_generate_job *job, int first, int n, double *x);
+
+/* The denoiser of a job's images first .. first + n - 1, exact or a network's, shaped as the job says. */
+typedef struct ath_job_net {
+    ath_mixture_denoiser exact;
+    ath_model_denoiser model;
+    float *label; /* (n), owned */
+    ath_denoiser net;
+} ath_job_net;
+ath_status ath_job_net_init(ath_job_net *d, const ath_source *s, const ath_generate_job *job, int first, int n,
+                            ath_err *err);
+void ath_job_net_free(ath_job_net *d);
 
 #endif
