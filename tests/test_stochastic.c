@@ -110,10 +110,10 @@ static void langevin_steps_stay_bounded_where_the_score_is_zero(void **state) {
 
 /* ---- the variance of x0 ---- */
 
-/* Within some standard errors of the exact one at levels where x0 is uncertain, at the noisiest of the size of the data's. */
+/* E|eps|^2/dim is a mean of squares, with the error sqrt(2/numbers) of itself; it is multiplied by (sigma/alpha)^2. */
 static void a_pilot_run_measures_the_variance_of_x0(void **state) {
     (void)state;
-    enum { MANY = 400, WIDE = 16, STEPS = 10 };
+    enum { MANY = 4000, WIDE = 16, STEPS = 10 };
     ath_level level[STEPS + 1];
     double *x = get_memory(MANY * WIDE * sizeof *x), pilot[STEPS];
     exact_net net = gaussian(0.5, 0.6, WIDE, MANY);
@@ -126,40 +126,101 @@ static void a_pilot_run_measures_the_variance_of_x0(void **state) {
                           .n = MANY,
                           .dim = WIDE,
                           .rng = {8},
-                          .pilot = pilot};
-    CHECK_OK(run_job(find("ddpm"), "variance=analytic", &job, NULL));
+                          .pilot = pilot,
+                          .pilot_most = 1};
+    CHECK_OK(run_job(find("ddpm"), "variance=analytic,grain=0", &job, NULL));
     double *exact = exact_x0_variance(&net, level, STEPS);
     for (int i = 0; i < STEPS; i++) {
-        print_message("sigma/alpha %8.3f: measured %.4f, exact %.4f\n", level[i].sigma / level[i].alpha, pilot[i],
-                      exact[i]);
-        /* of one Gaussian it is a sum of squares, as noisy as a variance is */
-        CHECK(fabs(pilot[i] - exact[i]) < 4.5 * exact[i] * sqrt(2.0 / (MANY * WIDE)),
-              "level %d: measured %.5f, exact %.5f (seed 8)", i, pilot[i], exact[i]);
+        const double square = pow(level[i].sigma / level[i].alpha, 2), power = 1 - exact[i] / square;
+        const double error = square * power * sqrt(2.0 / (MANY * WIDE));
+        print_message("sigma/alpha %8.3f: measured %.4f, exact %.4f, standard error %.4f\n", sqrt(square), pilot[i],
+                      exact[i], error);
+        CHECK(fabs(pilot[i] - exact[i]) < 4.5 * error && pilot[i] >= 0 && pilot[i] <= 1,
+              "level %d: measured %.5f, exact %.5f +- 4.5 x %.5f (seed 8)", i, pilot[i], exact[i], error);
     }
     free(exact);
     free(x);
 }
 
+/* A denoiser that is far from exact, or states that are not of their level, would ask for less than nothing. */
+static void the_variance_of_x0_is_not_negative(void **state) {
+    (void)state;
+    ath_level level[4];
+    double x[N * DIM], pilot[3];
+    usual_levels(ATH_LEADING, 3, level);
+    exact_net net = gaussian(0.2, 0, DIM, N);
+    for (int i = 0; i < N * DIM; i++) x[i] = 5;
+    ath_sample_job job = {
+        .net = {&net, exact_x0}, .level = level, .n_steps = 3, .x = x, .n = N, .dim = DIM, .pilot = pilot};
+    CHECK_OK(run_job(find("ddpm"), "variance=analytic", &job, NULL));
+    CHECK(pilot[0] == 0, "far from all data: %g", pilot[0]);
+}
+
+static ath_status same_noise(void *self, int k, double *out, ath_err *e) {
+    (void)k, (void)e;
+    for (int i = 0; i < DIM; i++) out[i] = *(const double *)self;
+    return ATH_OK;
+}
+
+/* The state at the level before the clean one, all noise being z. */
+static double before_the_last_step(const char *options, const ath_level *level, double z) {
+    double x[DIM] = {0.1, 0.1, 0.1, 0.1};
+    static const double variance[2] = {0.5, 0.5};
+    exact_net net = gaussian(0.2, 0, DIM, 1);
+    recorder r = {.len = DIM};
+    ath_sample_job job = {.net = {&net, exact_x0},
+                          .level = level,
+                          .n_steps = 2,
+                          .x = x,
+                          .n = 1,
+                          .dim = DIM,
+                          .noise = {&z, same_noise},
+                          .x0_variance = variance,
+                          .on_step = keep_state,
+                          .user = &r};
+    CHECK_OK(run_job(find("ddpm"), options, &job, NULL));
+    return r.x[1][0];
+}
+
+/* The noise onto the last noisy level: as much as grain allows, or as the level has anyway. */
+static void the_analytic_variance_leaves_no_grain(void **state) {
+    (void)state;
+    const ath_level level[2][3] = {{{9, 0.8, 0.6}, {1, sqrt(1 - 1e-4), 0.01}, {-1, 1, 0}},
+                                   {{9, 0.8, 0.6}, {1, 0.96, 0.28}, {-1, 1, 0}}};
+    for (int i = 0; i < 2; i++) {
+        const double at_zero = before_the_last_step("", level[i], 0);
+        const double any = before_the_last_step("variance=analytic,grain=0", level[i], 1) - at_zero;
+        const double limited = before_the_last_step("variance=analytic,grain=3", level[i], 1) - at_zero;
+        const double mean_of_3 = 3.0 * 2 / 255 * sqrt(1.5707963267948966),
+                     expected = fmax(level[i][1].sigma, mean_of_3);
+        print_message("sigma %.2f: noise %.4f, limited %.4f\n", level[i][1].sigma, any, limited);
+        CHECK(any > 2 * expected, "the noise is %g without a limit", any);
+        CHECK(fabs(limited - expected) < 1e-12, "the last noise is %.6f, expected %.6f", limited, expected);
+    }
+}
+
 static void the_variance_of_x0_must_come_from_somewhere(void **state) {
     (void)state;
+    const ath_sampler *s = find("ddpm");
     ath_level level[4];
     double x[DIM] = {0}, pilot[3];
     usual_levels(ATH_LEADING, 3, level);
     exact_net net = gaussian(0.2, 0.7, DIM, 1);
-    const struct { char variance[ATH_TEXT_LEN]; } config = {"analytic"};
-    const ath_sampler *s = find("ddpm");
-    assert_int_equal(s->config_size, sizeof config);
+    void *config = get_memory(s->config_size);
+    ath_options_default(s->options, s->n_options, config);
+    CHECK_OK(ath_options_set(s->options, s->n_options, config, "variance", "analytic", &err));
     ath_sample_job job = {.net = {&net, exact_x0},
                           .level = level,
                           .n_steps = 3,
                           .x = x,
                           .n = 1,
                           .dim = DIM,
-                          .config = &config,
+                          .config = config,
                           .err = &err};
     CHECK_FAILS(ath_sampler_run(s, &job), ATH_E_ARG, "variance of x0");
     job.pilot = pilot;
-    CHECK_FAILS(ath_sampler_run(s, &job), ATH_E_ARG, "2 images");
+    CHECK_OK(ath_sampler_run(s, &job));
+    free(config);
 }
 
 int main(void) {
@@ -171,6 +232,8 @@ int main(void) {
         cmocka_unit_test(annealed_langevin_steps_keep_the_variance_that_their_size_allows),
         cmocka_unit_test(langevin_steps_stay_bounded_where_the_score_is_zero),
         cmocka_unit_test(a_pilot_run_measures_the_variance_of_x0),
+        cmocka_unit_test(the_variance_of_x0_is_not_negative),
+        cmocka_unit_test(the_analytic_variance_leaves_no_grain),
         cmocka_unit_test(the_variance_of_x0_must_come_from_somewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,24 +142,19 @@ bool ath_sampler_needs_x0_variance(const ath_sampler *s, const void *config) {
     return s->needs_x0_variance && s->needs_x0_variance(config);
 }
 
-/* E tr Cov[x0 | x] = (sigma/alpha) E <eps, x0> for exact eps = (x - alpha x0)/sigma and x0 of x, since E <eps, x> = sigma dim.
- * Unlike (sigma/alpha)^2 (dim - E|eps|^2), of which it is a rearrangement, it is no small difference of large numbers where
- * noise is all there is. E eps = 0, so that x0 may be taken from the mean over images, which makes the estimate less noisy; n - 1
- * for n then keeps it unbiased. */
+/* E tr Cov[x0 | x]/dim = (sigma/alpha)^2 (1 - E|eps|^2/dim), eps = (x - alpha x0)/sigma with x0 of x: Bao et al. 2022,
+ * arXiv:2201.06503, eq. 8, and theorem 2 for the bounds. States with more noise than their level says give less, and less is then
+ * added. (An equal, (sigma/alpha) E <eps, x0>/dim, is less noisy for an exact denoiser, but of a trained network it was up to six
+ * times too large, and its own excess makes it larger.) Where there is next to no signal it is a small difference of large numbers,
+ * but counts for nothing. */
 static double measured_x0_variance(const ath_sample_job *job, ath_level at, const double *x0) {
-    if (at.alpha == 0) return 0; /* where it cannot be told, and counts for nothing */
-    const size_t n = job->n, dim = job->dim;
-    double sum = 0;
-    for (size_t d = 0; d < dim; d++) {
-        double mean = 0;
-        for (size_t i = 0; i < n; i++) mean += x0[i * dim + d];
-        mean /= (double)n;
-        for (size_t i = 0; i < n; i++) {
-            const size_t k = i * dim + d;
-            sum += (job->x[k] - at.alpha * x0[k]) * (x0[k] - mean);
-        }
-    }
-    return fmax(sum / (at.alpha * (double)((n - 1) * dim)), 0);
+    if (at.alpha == 0) return 0;
+    double squares = 0;
+    const size_t len = job->n * job->dim;
+    for (size_t k = 0; k < len; k++) squares += (job->x[k] - at.alpha * x0[k]) * (job->x[k] - at.alpha * x0[k]);
+    const double variance = (at.sigma * at.sigma - squares / (double)len) / (at.alpha * at.alpha);
+    const double most = job->pilot_most > 0 ? job->pilot_most : INFINITY;
+    return fmax(0, fmin(variance, most));
 }
 
 double ath_x0_variance(ath_sample_job *job, int i, const double *x0) {
@@ -185,7 +180,6 @@ int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool 
 }
 
 static ath_status check_x0_variance(const ath_sampler *s, const ath_sample_job *job) {
-    if (job->pilot && job->n < 2) return ath_fail(job->err, ATH_E_ARG, "a pilot run needs 2 images or more");
     if (ath_sampler_needs_x0_variance(s, job->config) && !job->pilot && !job->x0_variance)
         return ath_fail(job->err, ATH_E_ARG, "%s: these options need the variance of x0 at each level", s->name);
     return ATH_OK;

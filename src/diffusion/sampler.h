@@ -71,9 +71,10 @@ struct ath_sample_job {
     ath_noise_source noise;
     /* (n_steps) E tr Cov[x0 | x]/dim at each level, for a sampler that needs it; NULL: not known */
     const double *x0_variance;
-    /* (n_steps) or NULL. A pilot run: the above is measured on this run's images as they go, used at once, and left here. n >= 2.
-     * Its images depend on each other. */
+    /* (n_steps) or NULL. A pilot run: the above is measured on this run's images as they go, used at once, and left here. Its
+     * images depend on each other. */
     double *pilot;
+    double pilot_most;            /* it is no more than this, the variance of the data at most: 1 in [-1,1]; 0: any */
     ath_step_predictor predictor; /* of the samplers that can be taught: amed           */
     /* Called after each step with the state there, in the model's own coordinates, and the last x0, NULL for
      * none. Anything but ATH_OK ends the run with that status. */

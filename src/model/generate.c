@@ -95,6 +95,7 @@ static ath_status run_chunk(const ath_source *s, chunk *c, double *x, ath_err *e
                           .images_per_path = (uint64_t)job->images_per_path,
                           .x0_variance = c->x0_variance,
                           .pilot = c->pilot,
+                          .pilot_most = s->mixture ? s->mixture->scale * s->mixture->scale : 1,
                           .on_step = step_done,
                           .user = c,
                           .err = err};
