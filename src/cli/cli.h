@@ -15,7 +15,8 @@ typedef struct cli_command {
     const char *name, *summary;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 } cli_command;
-extern const cli_command cli_train, cli_sample, cli_compare, cli_eval, cli_invert, cli_forward, cli_info, cli_list, cli_bench;
+extern const cli_command cli_train, cli_sample, cli_compare, cli_eval, cli_invert, cli_forward, cli_info, cli_list,
+    cli_bench;
 
 /* A parsed command line. Values point into argv. */
 typedef struct cli_line {

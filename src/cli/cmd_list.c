@@ -100,7 +100,7 @@ static int (*const get[N_KINDS])(int i, entry *e) = {samplers,   nets,       sch
                                                      objectives, optimizers, presets};
 
 static void print_line(const entry *e, bool with_options) {
-    printf("%-16s ", e->name);
+    printf("%-20s ", e->name);
     if (e->nfe_per_step && e->order) printf("order %d     %d NFE a step  ", e->order, e->nfe_per_step);
     if (e->nfe_per_step && !e->order) printf("stochastic  %d NFE a step  ", e->nfe_per_step);
     if (e->paper) printf("%-24s ", e->paper);

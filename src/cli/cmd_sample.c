@@ -20,7 +20,7 @@ typedef struct options {
     int steps, nfe, order, count, label, threads;
     int64_t seed;
     bool clip_sample, quiet, json;
-    double guidance, guidance_rescale, eta;
+    double guidance, guidance_rescale, clip_range, eta;
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -50,6 +50,8 @@ static const ath_option table[] = {
      .help = "each row of the grid goes from one seed's noise to the other's"},
     {FIELD(clip_sample, "clip-sample"), .type = ATH_OPT_BOOL, .dflt = "true",
      .help = "clamp each predicted image to [-1,1] (not of exact models)"},
+    {FIELD(clip_range, "clip-range"), .type = ATH_OPT_FLOAT, .dflt = "1", .min = 0.001, .max = 1000, .value = "R",
+     .help = "clamp to [-R,R] instead"},
     {FIELD(skip_tuning, "skip-tuning"), .type = ATH_OPT_TEXT, .dflt = "", .value = "A[:B]|auto",
      .help =
          "scale the skip connections, from A at the deepest to B (1) at the shallowest (arXiv:2402.15170); auto: as "
@@ -244,7 +246,8 @@ static ath_status prepare(work *w, ath_err *err) {
                                         .order = o->order,
                                         .eta = o->eta < 0 ? (double)NAN : o->eta};
     ATH_TRY(cli_recipe_make(&w->recipe, s, &request, err));
-    const cli_shaping_request shaping = {o->guidance_interval, o->threshold, o->skip_window, o->guidance_rescale};
+    const cli_shaping_request shaping = {o->guidance_interval, o->threshold, o->skip_window, o->guidance_rescale,
+                                         o->clip_range};
     ATH_TRY(cli_shaping(&shaping, &w->shaping, err));
     ATH_TRY(make_skip_scales(w, err));
     ATH_TRY(make_starts(w, err));

@@ -98,7 +98,7 @@ static ath_status levels_of_sigmas(cli_recipe *r, const ath_process *p, const js
     for (size_t i = 0; i < n && status == ATH_OK; i++) status = number_at(list, "sigma", i, path, &ratio[i], err);
     if (status == ATH_OK) {
         status = ath_levels_from_ratios(p, ratio, (int)n, r->level, err);
-        if (status != ATH_OK) ath_fail_within(err, ATH_E_FORMAT, "%s", path);
+        if (status != ATH_OK) status = ath_fail_within(err, ATH_E_FORMAT, "%s", path);
     }
     free(ratio);
     r->n_steps = (int)n - 1;
@@ -196,7 +196,7 @@ static ath_status parse_pair(const char *option, const char *text, bool both, co
 }
 
 ath_status cli_shaping(const cli_shaping_request *q, ath_shaping *s, ath_err *err) {
-    *s = (ath_shaping){.guidance_rescale = q->guidance_rescale};
+    *s = (ath_shaping){.guidance_rescale = q->guidance_rescale, .clip_range = q->clip_range};
     ATH_TRY(parse_pair("guidance-interval", q->guidance_interval, true, "LO:HI, such as 0.2:5", &s->guidance_low,
                        &s->guidance_high, err));
     ATH_TRY(parse_pair("threshold", q->threshold, false, "Q or Q:MAX, such as 0.995 or 0.995:2", &s->threshold,

@@ -29,7 +29,7 @@ void cli_recipe_free(cli_recipe *r); /* accepts a zeroed one */
 /* What shapes predictions, as it was typed: "LO:HI" in sigma/alpha, "Q[:MAX]"; "" for none. */
 typedef struct cli_shaping_request {
     const char *guidance_interval, *threshold, *skip_window;
-    double guidance_rescale;
+    double guidance_rescale, clip_range;
 } cli_shaping_request;
 ath_status cli_shaping(const cli_shaping_request *q, ath_shaping *out, ath_err *err);
 
