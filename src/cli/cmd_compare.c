@@ -76,6 +76,7 @@ typedef struct work {
     const char *path;
     ath_source *source;
     char samplers[ATH_TEXT_LEN]; /* the list, cut into texts */
+    char spacing[ATH_TEXT_LEN + 16];
     const char *sampler[MAX_SAMPLERS];
     int n_samplers, n_columns;
     cli_cell *cell; /* (n_samplers, n_columns) */
@@ -126,10 +127,9 @@ static ath_status make_cells(work *w, ath_err *err) {
     const bool budget = w->o.nfe.n > 0;
     const ath_ints *list = budget ? &w->o.nfe : &w->o.steps;
     const bool flow = w->source->process.kind == ATH_PROCESS_FLOW;
-    char spacing[ATH_TEXT_LEN + 16];
     /* "auto:rho=5" keeps its settings */
     const bool chosen = strncmp(w->o.spacing, "auto", 4) == 0;
-    snprintf(spacing, sizeof spacing, "%s%.1000s", chosen ? flow ? "flow" : "karras" : "",
+    snprintf(w->spacing, sizeof w->spacing, "%s%.1000s", chosen ? flow ? "flow" : "karras" : "",
              w->o.spacing + (chosen ? 4 : 0));
     w->n_columns = list->n;
     w->cell = calloc((size_t)(w->n_samplers * w->n_columns) + 1, sizeof *w->cell);
@@ -137,7 +137,7 @@ static ath_status make_cells(work *w, ath_err *err) {
     for (int i = 0; i < w->n_samplers * w->n_columns; i++) {
         const int n = list->v[i % w->n_columns];
         const cli_recipe_request request = {.sampler = w->sampler[i / w->n_columns],
-                                            .spacing = spacing,
+                                            .spacing = w->spacing,
                                             .steps = n,
                                             .nfe = budget ? n : 0,
                                             .eta = (double)NAN};
@@ -372,7 +372,7 @@ static ath_status report(const work *w, const double *score, ath_err *err) {
              w->source->exact ? "Dormand-Prince at 1e-12" : "Heun in 500 steps");
     const ath_fact fact[] = {{"model", w->path},
                              {"process", ath_process_name(w->source->process.kind)},
-                             {"spacing", w->o.spacing},
+                             {"spacing", w->spacing},
                              {"images", images},
                              {"seed", seed},
                              {"solution", held},
