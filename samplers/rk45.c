@@ -12,24 +12,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/dormand_prince.h"
 #include "solver/flow_time.h"
 #include "solver/own_steps.h"
-
-enum { STAGES = 7 };
-static const double c[STAGES] = {0, 1. / 5, 3. / 10, 4. / 5, 8. / 9, 1, 1};
-/* row s: the weights of slopes 0 .. s-1 for stage s; the last is the result of fifth order */
-static const double a[STAGES][STAGES - 1] = {
-    {0},
-    {1. / 5},
-    {3. / 40, 9. / 40},
-    {44. / 45, -56. / 15, 32. / 9},
-    {19372. / 6561, -25360. / 2187, 64448. / 6561, -212. / 729},
-    {9017. / 3168, -355. / 33, 46732. / 5247, 49. / 176, -5103. / 18656},
-    {35. / 384, 0, 500. / 1113, 125. / 192, -2187. / 6784, 11. / 84},
-};
-/* fifth minus fourth order */
-static const double difference[STAGES] = {-71. / 57600,    0,          71. / 16695, -71. / 1920,
-                                          17253. / 339200, -22. / 525, 1. / 40};
 
 typedef struct rk45_config {
     double rtol, atol;
@@ -72,7 +57,7 @@ typedef struct solver {
     ath_level *at;      /* (n): where the network is asked,                       */
     ath_moment *moment; /* (n): and what that is in time u                        */
     /* (n, dim) each: dy/du of the stages, a stage's state, the network's x0 there, a vector and its scale for norms */
-    double *slope[STAGES], *stage, *x0, *vector, *scale;
+    double *slope[ATH_DP_STAGES], *stage, *x0, *vector, *scale;
     double *norm[3]; /* (n) each: the error's is the first */
     ath_trace trace;
 } solver;
@@ -105,10 +90,10 @@ static ath_status take_stage(solver *s, int k) {
     for (size_t i = 0; i < s->job->n; i++) {
         const image *m = &s->image[i];
         const double h = m->to - m->u, scale = moment_of(s, m->u).scale;
-        set_moment(s, i, c[k] < 1 ? m->u + c[k] * h : m->to);
+        set_moment(s, i, ath_dp_node[k] < 1 ? m->u + ath_dp_node[k] * h : m->to);
         for (size_t j = i * dim; j < (i + 1) * dim; j++) {
             double sum = 0;
-            for (int p = 0; p < k; p++) sum += a[k][p] * s->slope[p][j];
+            for (int p = 0; p < k; p++) sum += ath_dp_weight[k][p] * s->slope[p][j];
             s->stage[j] = h == 0 ? s->job->x[j] : (scale * s->job->x[j] + h * sum) / s->moment[i].scale;
         }
     }
@@ -138,7 +123,7 @@ static ath_status start(solver *s) {
         image *m = &s->image[i];
         const double guess = of_state[i] < 1e-5 || of_slope[i] < 1e-5 ? 1e-6 : 0.01 * of_state[i] / of_slope[i];
         m->length = fmin(guess, s->start - s->end);
-        m->to = s->start - m->length / c[1]; /* stage 1 is Euler's step over that length */
+        m->to = s->start - m->length / ath_dp_node[1]; /* stage 1 is Euler's step over that length */
     }
     ATH_TRY(take_stage(s, 1));
     for (size_t j = 0; j < len; j++) s->vector[j] = s->slope[1][j] - s->slope[0][j];
@@ -157,12 +142,12 @@ static ath_status try_steps(solver *s) {
     const size_t n = s->job->n, dim = s->job->dim;
     s->tries++;
     for (size_t i = 0; i < n; i++) s->image[i].to = fmax(s->image[i].u - s->image[i].length, s->end);
-    for (int k = 1; k < STAGES; k++) ATH_TRY(take_stage(s, k));
+    for (int k = 1; k < ATH_DP_STAGES; k++) ATH_TRY(take_stage(s, k));
     for (size_t i = 0; i < n; i++) {
         const double h = s->image[i].to - s->image[i].u, scale = moment_of(s, s->image[i].u).scale;
         for (size_t j = i * dim; j < (i + 1) * dim; j++) {
             double sum = 0;
-            for (int p = 0; p < STAGES; p++) sum += difference[p] * s->slope[p][j];
+            for (int p = 0; p < ATH_DP_STAGES; p++) sum += ath_dp_error[p] * s->slope[p][j];
             s->vector[j] = h * sum;
             const double most = fmax(fabs(scale * s->job->x[j]), fabs(s->moment[i].scale * s->stage[j]));
             s->scale[j] = s->config->atol + s->config->rtol * most;
@@ -188,7 +173,7 @@ static ath_status judge(solver *s, size_t i) {
     m->u = m->to;
     m->length = fmax(m->length, least);
     memcpy(s->job->x + at, s->stage + at, dim * sizeof(double));
-    memcpy(s->slope[0] + at, s->slope[STAGES - 1] + at, dim * sizeof(double));
+    memcpy(s->slope[0] + at, s->slope[ATH_DP_STAGES - 1] + at, dim * sizeof(double));
     return ath_trace_state(&s->trace, i, s->moment[i].sigma, s->stage + at, s->x0 + at);
 }
 
@@ -220,8 +205,8 @@ static ath_status run(ath_sample_job *job) {
     solver s = {.job = job, .config = config, .time = time, .last = last};
     s.start = ath_moment_of(time, job->level[0].sigma).u;
     s.end = ath_moment_of(time, last.sigma).u;
-    for (int k = 0; k < STAGES; k++) s.slope[k] = job->work + (size_t)k * len;
-    s.stage = s.slope[STAGES - 1] + len;
+    for (int k = 0; k < ATH_DP_STAGES; k++) s.slope[k] = job->work + (size_t)k * len;
+    s.stage = s.slope[ATH_DP_STAGES - 1] + len;
     s.x0 = s.stage + len;
     s.vector = s.x0 + len;
     s.scale = s.vector + len;
@@ -247,7 +232,7 @@ const ath_sampler ath_sampler_rk45 = {
     .paper = "arXiv:2011.13456",
     .order = 5,
     .nfe_per_step = 6,
-    .n_work = STAGES + 4,
+    .n_work = ATH_DP_STAGES + 4,
     .adaptive = true,
     .view = ATH_VIEW_ODE,
     .options = options,

@@ -4,22 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { STAGES = 7 };
-static const double node[STAGES] = {0, 1. / 5, 3. / 10, 4. / 5, 8. / 9, 1, 1};
-/* The last row is the result of order 5. */
-static const double weight[STAGES][STAGES - 1] = {
-    {0},
-    {1. / 5},
-    {3. / 40, 9. / 40},
-    {44. / 45, -56. / 15, 32. / 9},
-    {19372. / 6561, -25360. / 2187, 64448. / 6561, -212. / 729},
-    {9017. / 3168, -355. / 33, 46732. / 5247, 49. / 176, -5103. / 18656},
-    {35. / 384, 0, 500. / 1113, 125. / 192, -2187. / 6784, 11. / 84},
-};
-/* order 5 less order 4 */
-static const double error_weight[STAGES] = {71. / 57600,      0,         -71. / 16695, 71. / 1920,
-                                            -17253. / 339200, 22. / 525, -1. / 40};
+#include "base/dormand_prince.h"
 
 /* A system under way. */
 typedef struct course {
@@ -36,7 +21,7 @@ typedef struct solver {
     double t1, *result;
     size_t live;
     course *course;
-    double *t, *x, *y, *k[STAGES]; /* (n), (n, dim): where slopes are asked for, states, arguments, slopes */
+    double *t, *x, *y, *k[ATH_DP_STAGES]; /* (n), (n, dim): where slopes are asked for, states, arguments, slopes */
 } solver;
 
 static void begin(solver *s, double t0, const double *x) {
@@ -52,16 +37,16 @@ static void begin(solver *s, double t0, const double *x) {
     }
 }
 
-/* Argument of stage q: x + h sum_p weight[q][p] k_p. */
+/* Argument of stage q: x + h sum_p ath_dp_weight[q][p] k_p. */
 static void stage(solver *s, int q) {
     const size_t dim = s->ode->dim;
     for (size_t i = 0; i < s->live; i++) {
         const course *c = &s->course[i];
-        s->t[i] = c->last && node[q] == 1 ? s->t1 : c->t + node[q] * c->h;
+        s->t[i] = c->last && ath_dp_node[q] == 1 ? s->t1 : c->t + ath_dp_node[q] * c->h;
         double *y = s->y + i * dim;
         for (size_t d = 0; d < dim; d++) y[d] = 0;
         for (int p = 0; p < q; p++) {
-            const double w = weight[q][p], *k = s->k[p] + i * dim;
+            const double w = ath_dp_weight[q][p], *k = s->k[p] + i * dim;
             for (size_t d = 0; w != 0 && d < dim; d++) y[d] += w * k[d];
         }
         for (size_t d = 0; d < dim; d++) y[d] = s->x[i * dim + d] + c->h * y[d];
@@ -74,7 +59,7 @@ static double step_error(const solver *s, size_t i) {
     double most = 0;
     for (size_t d = i * dim; d < (i + 1) * dim; d++) {
         double error = 0;
-        for (int p = 0; p < STAGES; p++) error += error_weight[p] * s->k[p][d];
+        for (int p = 0; p < ATH_DP_STAGES; p++) error += ath_dp_error[p] * s->k[p][d];
         error = fabs(s->course[i].h * error) / (s->ode->tolerance * (1 + fmax(fabs(s->x[d]), fabs(s->y[d]))));
         if (!(error <= most)) most = error;
         if (isnan(error)) return NAN;
@@ -120,7 +105,7 @@ static void retire(solver *s, size_t i) {
     s->course[i] = s->course[last];
     memcpy(s->x + i * dim, s->x + last * dim, dim * sizeof *s->x);
     memcpy(s->y + i * dim, s->y + last * dim, dim * sizeof *s->y);
-    for (int p = 0; p < STAGES; p++) memcpy(s->k[p] + i * dim, s->k[p] + last * dim, dim * sizeof *s->x);
+    for (int p = 0; p < ATH_DP_STAGES; p++) memcpy(s->k[p] + i * dim, s->k[p] + last * dim, dim * sizeof *s->x);
 }
 
 /* One step of each live system. */
@@ -132,7 +117,7 @@ static ath_status step(solver *s, ath_err *err) {
         c->last = fabs(c->h) >= fabs(s->t1 - c->t);
         if (c->last) c->h = s->t1 - c->t;
     }
-    for (int q = 1; q < STAGES; q++) {
+    for (int q = 1; q < ATH_DP_STAGES; q++) {
         stage(s, q);
         ATH_TRY(ode->slope(ode->self, s->live, s->t, s->y, s->k[q], err));
         s->ode->calls++;
@@ -142,7 +127,7 @@ static ath_status step(solver *s, ath_err *err) {
         ATH_TRY(decide(s, i, &taken, err));
         if (!taken) continue;
         memcpy(s->x + i * dim, s->y + i * dim, dim * sizeof *s->x);
-        memcpy(s->k[0] + i * dim, s->k[STAGES - 1] + i * dim, dim * sizeof *s->x);
+        memcpy(s->k[0] + i * dim, s->k[ATH_DP_STAGES - 1] + i * dim, dim * sizeof *s->x);
         if (s->course[i].t == s->t1) retire(s, i);
     }
     return ATH_OK;
@@ -155,14 +140,14 @@ ath_status ath_ode_solve(ath_ode *ode, double t0, double t1, double *x, ath_err 
         return ath_fail(err, ATH_E_ARG, "ode: tolerance %g from %g to %g, expected a positive one and finite ends",
                         ode->tolerance, t0, t1);
     if (t0 == t1 || len == 0) return ATH_OK;
-    double *memory = malloc((ode->n + (STAGES + 2) * len) * sizeof *memory);
+    double *memory = malloc((ode->n + (ATH_DP_STAGES + 2) * len) * sizeof *memory);
     solver s = {.ode = ode, .t1 = t1, .result = x, .course = malloc(ode->n * sizeof *s.course), .t = memory};
     ath_status status =
         memory && s.course ? ATH_OK : ath_fail(err, ATH_E_MEM, "ode: out of memory for %zu systems", ode->n);
     if (status == ATH_OK) {
         s.x = memory + ode->n;
         s.y = s.x + len;
-        for (int p = 0; p < STAGES; p++) s.k[p] = s.y + (size_t)(p + 1) * len;
+        for (int p = 0; p < ATH_DP_STAGES; p++) s.k[p] = s.y + (size_t)(p + 1) * len;
         begin(&s, t0, x);
         status = ode->slope(ode->self, s.live, s.t, s.x, s.k[0], err);
         ode->calls++;
