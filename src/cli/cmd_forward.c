@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "cli/cli.h"
-#include "io/safetensors.h"
+#include "cli/forward_exact.h"
+#include "cli/tensors.h"
 #include "model/workers.h"
 
 typedef struct options {
@@ -17,7 +19,8 @@ typedef struct options {
 static const ath_option table[] = {
     {FIELD(input), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
      .help = "safetensors with x [N,C,H,W], timesteps [N], and where needed class_labels [N], cotangent [N,C,H,W]"},
-    {FIELD(output), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE", .help = "gets y [N,C,H,W], F32"},
+    {FIELD(output), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
+     .help = "gets y [N,C,H,W], F32 (of an exact model F64)"},
     {FIELD(gradients), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE",
      .help = "gets the gradients of sum(y cotangent): of every parameter under its name, and of x"},
     {FIELD(json), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print what was done as one JSON object"},
@@ -29,7 +32,10 @@ enum { N_TABLE = sizeof table / sizeof *table };
 static void print_help(void) {
     printf(
         "usage: athanor forward RUN --input IN.safetensors --output OUT.safetensors [--gradients GRAD.safetensors]\n\n"
-        "Evaluates the network of a run (or of any directory with a diffusers UNet2DModel) once.\n\n");
+        "Evaluates the network of a run (or of any directory with a diffusers UNet2DModel) once.\n\n"
+        "RUN may be a mixture.json, an exact model: y, F64, is then what a network could say at best, epsilon, or for "
+        "a\n"
+        "flow eps - x0. Timesteps are those of the schedule, 1000 t for a flow, log(sigma)/4 for ve.\n\n");
     cli_print_options(table, N_TABLE);
 }
 
@@ -38,6 +44,7 @@ typedef struct work {
     ath_model *model;
     ath_workers *workers;
     ath_grad_sum *sum;
+    ath_prediction says;
     int n;
     size_t dim;
     float *x, *t, *label, *cotangent, *y, *dx; /* (n, image) in NHWC, (n) */
@@ -52,42 +59,23 @@ static void work_free(work *w) {
     for (int i = 0; i < 7; i++) free(all[i]);
 }
 
+/* As floats: images in NHWC, or a number each. */
 static ath_status read_tensor(const work *w, const ath_safetensors *file, const char *name, bool images, float **out,
                               ath_err *err) {
-    const char *path = w->o.input;
-    const ath_array *a = ath_safetensors_find(file, name);
-    const ath_shape s = w->model->image;
-    if (!a) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, name);
     const size_t len = (size_t)w->n * (images ? w->dim : 1);
-    const bool fits =
-        images ? a->n_dim == 4 && a->dim[0] == w->n && a->dim[1] == s.c && a->dim[2] == s.h && a->dim[3] == s.w
-               : a->n_dim == 1 && a->dim[0] == w->n;
-    if (!fits && images)
-        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d,%d,%d,%d]", path, name, w->n, s.c,
-                        s.h, s.w);
-    if (!fits) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is not of shape [%d]", path, name, w->n);
-    double *raw = malloc((len + 1) * sizeof *raw), *turned = malloc((len + 1) * sizeof *turned);
-    *out = malloc((len + 1) * sizeof **out);
-    if (raw && turned && *out) {
-        ath_array_to_f64(a, raw);
-        if (images) cli_nchw_to_nhwc((size_t)w->n, s, raw, turned);
-        for (size_t i = 0; i < len; i++) (*out)[i] = (float)(images ? turned : raw)[i];
-    }
-    const bool ok = raw && turned && *out;
-    free(raw);
-    free(turned);
-    return ok ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    double *wide = NULL;
+    ath_status status = cli_tensor_read(file, w->o.input, name, w->n, images ? &w->model->image : NULL, &wide, err);
+    if (status == ATH_OK && !(*out = malloc((len + 1) * sizeof **out)))
+        status = ath_fail(err, ATH_E_MEM, "%s: out of memory", w->o.input);
+    for (size_t i = 0; status == ATH_OK && i < len; i++) (*out)[i] = (float)wide[i];
+    free(wide);
+    return status;
 }
 
 static ath_status read_input(work *w, ath_err *err) {
     ath_safetensors *file;
     ATH_TRY(ath_safetensors_open(&file, w->o.input, err));
-    const ath_array *x = ath_safetensors_find(file, "x");
-    ath_status status = ATH_OK;
-    if (!x || x->n_dim != 4 || x->dim[0] < 1 || x->dim[0] > 1 << 20)
-        status = ath_fail(err, ATH_E_FORMAT, "%s: expected a tensor \"x\" of shape [N,C,H,W]", w->o.input);
-    else
-        w->n = (int)x->dim[0];
+    ath_status status = cli_tensor_count(file, w->o.input, &w->n, err);
     if (status == ATH_OK) status = read_tensor(w, file, "x", true, &w->x, err);
     if (status == ATH_OK) status = read_tensor(w, file, "timesteps", false, &w->t, err);
     if (status == ATH_OK && w->model->classes) status = read_tensor(w, file, "class_labels", false, &w->label, err);
@@ -175,10 +163,19 @@ static ath_status write_gradients(const work *w, ath_err *err) {
     return status;
 }
 
+/* A file is an exact model, as for `sample`. */
+static ath_status work_on_exact(work *w, const char *path, ath_err *err) {
+    if (*w->o.gradients)
+        return ath_fail(err, ATH_E_ARG, "--gradients: %s is an exact model, which has no parameters", path);
+    return cli_forward_exact(path, w->o.input, w->o.output, w->o.threads, &w->n, &w->says, err);
+}
+
 static ath_status work_on(work *w, const char *path, ath_err *err) {
     if (!*w->o.input) return ath_fail(err, ATH_E_ARG, "--input: say which file holds x and timesteps");
     if (!*w->o.output && !*w->o.gradients) return ath_fail(err, ATH_E_ARG, "--output: say where y goes");
+    if (ath_path_exists(path) && !ath_path_is_dir(path)) return work_on_exact(w, path, err);
     ATH_TRY(ath_model_open(&w->model, path, err));
+    w->says = w->model->prediction;
     w->dim = (size_t)w->model->image.h * (size_t)w->model->image.w * (size_t)w->model->image.c;
     ATH_TRY(read_input(w, err));
     ATH_TRY(evaluate(w, err));
@@ -206,7 +203,8 @@ static int run(int argc, char **argv) {
         status = ath_fail(&err, ATH_E_ARG, "RUN: say which directory; see --help");
     if (status == ATH_OK) status = work_on(&w, line.argument[0], &err);
     if (status == ATH_OK && w.o.json) {
-        json_t *object = json_pack("{s:s, s:i}", "run", line.argument[0], "images", w.n);
+        json_t *object = json_pack("{s:s, s:i, s:s}", "run", line.argument[0], "images", w.n, "prediction_type",
+                                   ath_prediction_name(w.says));
         if (*w.o.output) json_object_set_new(object, "output", json_string(w.o.output));
         if (*w.o.gradients) json_object_set_new(object, "gradients", json_string(w.o.gradients));
         cli_print_json(object);

@@ -1,4 +1,4 @@
-/* athanor info: what a run, a safetensors file or a data set holds. */
+/* athanor info: what a run, an exact model, a safetensors file or a data set holds. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include "io/grid.h"
 #include "io/safetensors.h"
 #include "model/json.h"
+#include "model/mixture_file.h"
 #include "model/workers.h"
 
 typedef struct options {
@@ -33,7 +34,7 @@ enum { N_TABLE = 2 };
 
 static void print_help(void) {
     printf("usage: athanor info PATH [--json] [-o grid.png]\n\n"
-           "PATH is a run directory, a .safetensors file, or a data set.\n\n");
+           "PATH is a run directory, an exact model (a .json file), a .safetensors file, or a data set.\n\n");
     cli_print_options(table, N_TABLE);
 }
 
@@ -59,6 +60,47 @@ static json_t *shape_of(int n_dim, const int64_t *dim) {
     return list;
 }
 
+static void add_process(json_t *o, const ath_process *p) {
+    json_object_set_new(o, "process", json_string(ath_process_name(p->kind)));
+    if (!p->schedule) return;
+    json_object_set_new(o, "schedule", json_string(p->schedule->kind ? p->schedule->kind->name : "given betas"));
+    json_object_set_new(o, "timesteps", json_integer(p->schedule->timesteps));
+}
+
+static double ratio_at(const ath_schedule *s, double t) {
+    const ath_level at = ath_schedule_level(s, t);
+    return at.alpha > 0 ? at.sigma / at.alpha : (double)INFINITY;
+}
+
+/* Noise over signal at both ends of a schedule, which ve has as they are. Infinity is no JSON. */
+static void add_range(json_t *o, const ath_process *p) {
+    const ath_schedule *s = p->schedule;
+    if (p->kind == ATH_PROCESS_FLOW) {
+        json_object_set_new(o, "shift", json_real(p->shift));
+        return;
+    }
+    const double most = s ? ratio_at(s, s->timesteps - 1) : p->sigma_max;
+    json_object_set_new(o, "sigma_min", json_real(s ? ratio_at(s, 0) : p->sigma_min));
+    json_object_set_new(o, "sigma_max", isfinite(most) ? json_real(most) : json_string("inf"));
+    if (p->kind == ATH_PROCESS_VE) json_object_set_new(o, "rho", json_real(p->rho));
+}
+
+static ath_status info_exact(const char *path, bool as_json, ath_err *err) {
+    ath_exact_model m;
+    ATH_TRY(ath_exact_model_open(&m, path, err));
+    const ath_process p = ath_scheduler_process(&m.scheduler);
+    json_t *o = json_object();
+    json_object_set_new(o, "kind", json_string("exact model"));
+    json_object_set_new(o, "image", json_pack("[i,i,i]", m.image.w, m.image.h, m.image.c));
+    json_object_set_new(o, "parts", json_integer((json_int_t)m.mixture->parts));
+    json_object_set_new(o, "rms", json_real(m.mixture->scale));
+    add_process(o, &p);
+    add_range(o, &p);
+    show(o, as_json);
+    ath_exact_model_close(&m);
+    return ATH_OK;
+}
+
 static ath_status info_run(const char *path, bool as_json, ath_err *err) {
     ath_model *m;
     ATH_TRY(ath_model_open(&m, path, err));
@@ -69,11 +111,7 @@ static ath_status info_run(const char *path, bool as_json, ath_err *err) {
     json_object_set_new(o, "image", json_pack("[i,i,i]", m->image.w, m->image.h, m->image.c));
     json_object_set_new(o, "classes", json_integer(m->null_class >= 0 ? m->null_class : m->classes));
     json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(m->prediction)));
-    json_object_set_new(o, "process", json_string(ath_process_name(m->process.kind)));
-    if (m->process.schedule) {
-        json_object_set_new(o, "schedule", json_string(m->schedule.kind ? m->schedule.kind->name : "given betas"));
-        json_object_set_new(o, "timesteps", json_integer(m->schedule.timesteps));
-    }
+    add_process(o, &m->process);
     if (m->prediction == ATH_EDM_F) json_object_set_new(o, "sigma_data", json_real(m->sigma_data));
     json_object_set_new(o, "forward_gflop_per_image", json_real(ath_graph_flops(m->graph) / 1e9));
     ath_options_to_json(m->net->options, m->net->n_options, m->config, o);
@@ -168,6 +206,11 @@ static bool holds(const char *folder, const char *name) {
     return found;
 }
 
+static bool ends_with(const char *text, const char *end) {
+    const size_t len = strlen(text), tail = strlen(end);
+    return len > tail && strcmp(text + len - tail, end) == 0;
+}
+
 static int run(int argc, char **argv) {
     ath_err err = {0};
     cli_line line;
@@ -181,14 +224,15 @@ static int run(int argc, char **argv) {
         status = ath_fail(&err, ATH_E_ARG, "PATH: say what to describe; see --help");
     if (status != ATH_OK) return cli_fail("info", status, &err);
     const char *path = line.argument[0];
-    const size_t len = strlen(path);
     if (holds(path, "model_index.json") || holds(path, "unet/config.json") || holds(path, "config.json"))
         status = info_run(path, o.json, &err);
-    else if (len > 12 && strcmp(path + len - 12, ".safetensors") == 0)
+    else if (ends_with(path, ".safetensors"))
         status = info_safetensors(path, o.json, &err);
+    else if (ends_with(path, ".json"))
+        status = info_exact(path, o.json, &err);
     else
         status = info_dataset(path, &o, &err);
     return status == ATH_OK ? CLI_OK : cli_fail("info", status, &err);
 }
 
-const cli_command cli_info = {"info", "describe a run, a checkpoint or a dataset", run};
+const cli_command cli_info = {"info", "describe a run, an exact model, a checkpoint or a dataset", run};

@@ -159,7 +159,7 @@ static int run(int argc, char **argv) {
         return CLI_OK;
     }
     if (line.n_arguments == 0) {
-        ath_fail(&err, ATH_E_ARG, "expected samplers, nets, schedules, objectives, optimizers or presets");
+        ath_fail(&err, ATH_E_ARG, "expected samplers, nets, schedules, spacings, objectives, optimizers or presets");
         return cli_fail("list", ATH_E_ARG, &err);
     }
     for (int kind = 0; kind < N_KINDS; kind++) {

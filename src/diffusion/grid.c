@@ -15,6 +15,8 @@ static const struct {
     {"exponential", "log sigma is even"},
     {"lambda", "half the log-SNR is even: exponential by its other name"},
     {"polyexponential", "log sigma follows a power, rho"},
+    {"time", "t^(1/rho) is even, t the time of the continuous vp process: what DEIS calls uniform"},
+    {"beta", "sigma at the quantiles of a beta distribution: more levels at both ends"},
     {"flow", "sigma/(alpha + sigma) is even, shifted towards noise by `shift`"},
 };
 
@@ -33,7 +35,7 @@ const char *ath_spacing_summary(ath_spacing s) { return spacings[s].summary; }
 #define FIELD(key) .name = #key, .offset = offsetof(ath_grid_options, key)
 static const ath_option table[] = {
     {FIELD(rho), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1000,
-     .help = "of karras (7) and polyexponential (1)"},
+     .help = "of karras (7), polyexponential and time (1)"},
     {FIELD(sigma_min), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1e6,
      .help = "least sigma/alpha; 0: the model's"},
     {FIELD(sigma_max), .type = ATH_OPT_FLOAT, .dflt = "0", .min = 0, .max = 1e6, .help = "greatest; 0: the model's"},
@@ -82,18 +84,59 @@ static ath_status by_timestep(const ath_process *p, ath_spacing how, bool to_the
 
 /* ---- by sigma/alpha ---- */
 
+static const double least_time = 1e-3; /* of the continuous vp process; its greatest is 1 */
+
+/* beta_d and beta_min of grid.h. The curve starts at 0 and must rise all the way from least_time to 1. */
+static bool fit_time(double least, double most, double *beta_d, double *beta_min) {
+    const double low = log1p(least * least), high = log1p(most * most);
+    *beta_d = 2 * (high - low / least_time) / (1 - least_time);
+    *beta_min = high - *beta_d / 2;
+    return *beta_d + *beta_min > 0;
+}
+
+static double ratio_at_time(double r, double least, double most, double rho) {
+    double beta_d, beta_min;
+    fit_time(least, most, &beta_d, &beta_min);
+    const double end = pow(least_time, 1 / rho), t = pow(end + r * (1 - end), rho);
+    return sqrt(expm1(t * (beta_d / 2 * t + beta_min)));
+}
+
+/* The integral of (u (1 - u))^(a - 1) from 0 to x, x <= 1/2: x^a sum_k (1-a)(2-a)..(k-a)/k! x^k/(a + k). */
+static double beta_integral(double a, double x) {
+    double term = 1, sum = 1 / a;
+    for (int k = 1; term > 1e-17; k++) {
+        term *= (k - a) / k * x;
+        sum += term / (a + k);
+    }
+    return pow(x, a) * sum;
+}
+
+/* The x below which a beta distribution with both parameters 0.6 has the part r, by halving. */
+static double beta_quantile(double r) {
+    const double a = 0.6, wanted = fmin(r, 1 - r) * 2 * beta_integral(a, 0.5);
+    double low = 0, high = 0.5;
+    for (int i = 0; i < 60; i++) {
+        const double middle = (low + high) / 2;
+        *(beta_integral(a, middle) < wanted ? &low : &high) = middle;
+    }
+    return r < 0.5 ? low : 1 - low;
+}
+
 /* `r` falls from 1 at the noisiest level to 0 at the least noisy. */
 static double ratio_at(ath_spacing how, double r, double least, double most, double rho) {
     if (how == ATH_KARRAS || how == ATH_EDM) {
         const double low = pow(least, 1 / rho), high = pow(most, 1 / rho);
         return pow(high + (1 - r) * (low - high), rho);
     }
+    if (how == ATH_TIME) return ratio_at_time(r, least, most, rho);
+    if (how == ATH_BETA) return least + beta_quantile(r) * (most - least);
     return exp(pow(r, rho) * (log(most) - log(least)) + log(least));
 }
 
 static void range_of(const ath_process *p, ath_spacing how, double *least, double *most) {
-    *least = p->kind == ATH_PROCESS_VE && p->sigma_min > 0 ? p->sigma_min : 0.002;
-    *most = p->kind == ATH_PROCESS_VE && p->sigma_max > 0 ? p->sigma_max : 80;
+    const bool own = p->kind == ATH_PROCESS_VE && how != ATH_EDM;
+    *least = own && p->sigma_min > 0 ? p->sigma_min : 0.002;
+    *most = own && p->sigma_max > 0 ? p->sigma_max : 80;
     if (p->kind != ATH_PROCESS_VP || !p->schedule || how == ATH_EDM) return;
     *least = ratio_of(ath_schedule_level(p->schedule, 0));
     *most = fmin(ratio_of(ath_schedule_level(p->schedule, p->schedule->timesteps - 1)), 200);
@@ -107,6 +150,9 @@ static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid
     if (o->sigma_max > 0) most = o->sigma_max;
     if (!(least < most))
         return ath_fail(err, ATH_E_ARG, "sigma from %g to %g: expected sigma_max above sigma_min", most, least);
+    double beta_d, beta_min;
+    if (how == ATH_TIME && !fit_time(least, most, &beta_d, &beta_min))
+        return ath_fail(err, ATH_E_ARG, "sigma from %g to %g: spacing time needs a smaller sigma_min", most, least);
     double rho = how == ATH_KARRAS || how == ATH_EDM ? 7 : 1;
     if (how == ATH_KARRAS && p->kind == ATH_PROCESS_VE && p->rho > 0) rho = p->rho;
     if (o->rho > 0 && how != ATH_EXPONENTIAL && how != ATH_LAMBDA) rho = o->rho;
@@ -117,15 +163,18 @@ static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid
     return ATH_OK;
 }
 
-/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n. Only a flow starts at the noise itself: an epsilon network can say no image there. */
+/* t = shift u / (1 + (shift - 1) u), u = 1 - i/n. Only a flow starts at the noise itself: an epsilon network can say no image there.
+ * For others u starts where t is that of the noisiest level. */
 static void by_flow_time(const ath_process *p, const ath_grid_options *o, int n_steps, int points, ath_level *level) {
     const double shift = o->shift > 0 ? o->shift : p->shift > 0 ? p->shift : 1;
-    double least, most = (double)INFINITY;
-    if (p->kind != ATH_PROCESS_FLOW) range_of(p, ATH_UNIFORM_FLOW, &least, &most);
+    double least, most, first = 1;
+    if (p->kind != ATH_PROCESS_FLOW) {
+        range_of(p, ATH_UNIFORM_FLOW, &least, &most);
+        first = most / (most + shift); /* t = most / (1 + most) there */
+    }
     for (int i = 0; i < points; i++) {
-        const double u = 1 - (double)i / (points > n_steps ? points : n_steps);
-        const double t = shift * u / (1 + (shift - 1) * u);
-        level[i] = ath_process_level(p, fmin(t / (1 - t), most));
+        const double u = first * (1 - (double)i / (points > n_steps ? points : n_steps));
+        level[i] = ath_process_level(p, shift * u / (1 - u)); /* t/(1 - t) */
     }
 }
 

@@ -16,9 +16,19 @@ typedef enum ath_spacing {
     ATH_EXPONENTIAL,     /* log sigma even                                                         */
     ATH_LAMBDA,          /* the same, as DPM-Solver calls it: half the log-SNR even                */
     ATH_POLYEXPONENTIAL, /* log sigma = a + b r^rho, r even from 1 to 0; rho = 1: exponential      */
+    ATH_TIME,            /* t^(1/rho) even from 1 to 0.001, t the time of a continuous vp process (below) */
+    ATH_BETA,            /* sigma at even quantiles of a beta distribution (below)                 */
     ATH_UNIFORM_FLOW     /* t = sigma/(alpha + sigma) even, then shifted (arXiv:2403.03206, eq. 23) */
 } ath_spacing;
-enum { ATH_SPACINGS = 10 };
+enum { ATH_SPACINGS = 12 };
+/* time: of the process with beta(t) = beta_min + beta_d t (Song et al. 2021, arXiv:2011.13456, eq. 32), in which
+ *     log(1 + sigma^2/alpha^2) = beta_d t^2/2 + beta_min t,
+ * with those two numbers that put sigma_max at t = 1 and sigma_min at 0.001: 19.9 and 0.1 for the usual 152.17 and 0.010486.
+ * (Zhang & Chen 2023, DEIS, arXiv:2204.13902, with rho = 1 or 2.)
+ * beta: alpha = beta = 0.6, so that levels gather at both ends (Lee et al. 2024, arXiv:2407.12173). The paper places
+ * timesteps so; diffusers' use_beta_sigmas, which is followed here, sigma.
+ * flow: u = 1 - i/n is shifted once and the clean level comes after 1/n. diffusers' flow-matching schedulers end their even u at
+ * the shifted 0.001, shift all again, and then go to 0: another rule. --levels takes their list. */
 ath_status ath_spacing_parse(const char *name, ath_spacing *out, ath_err *err);
 const char *ath_spacing_name(ath_spacing s);
 const char *ath_spacing_summary(ath_spacing s);
