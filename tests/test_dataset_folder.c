@@ -262,11 +262,6 @@ static void a_folder_that_is_no_data_set_is_refused_with_what_was_found(void **s
     put_file("cat/0001.jpg", "x", 1);
     must_fail(folder, NULL, ATH_E_FORMAT, "JPEG");
     assert_int_equal(remove(in_folder("cat/0001.jpg")), 0);
-    put_file("batches.meta.txt", "x", 1); /* the file that tells most is named, not the first */
-    put_file("data_batch_1.bin.gz", "x", 1);
-    must_fail(folder, NULL, ATH_E_FORMAT, "CIFAR");
-    assert_int_equal(remove(in_folder("data_batch_1.bin.gz")), 0);
-    assert_int_equal(remove(in_folder("batches.meta.txt")), 0);
     put_file("notes.txt", "x", 1);
     must_fail(folder, NULL, ATH_E_FORMAT, "notes.txt");
     put_png("cat/a.png", 2, 2, 1, 1);

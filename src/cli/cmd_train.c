@@ -158,7 +158,10 @@ static ath_status resolve(const cli_line *line, const command_options *own, ath_
     if (status == ATH_OK) status = cli_net_known("--net", o->net, err);
     if (status == ATH_OK) status = cli_sampler_known("--sample-sampler", o->sample_sampler, err);
     if (status == ATH_OK && !*o->data) snprintf(o->data, sizeof o->data, "%s", shipped_data());
-    ath_dataset_options how = {.image_size = o->image_size, .channels = o->channels, .skip_broken = own->skip_broken};
+    ath_dataset_options how = {.image_size = o->image_size,
+                               .channels = o->channels,
+                               .coarse_labels = o->coarse_labels,
+                               .skip_broken = own->skip_broken};
     if (status == ATH_OK) status = ath_dataset_open(data, o->data, &how, err);
     if (status == ATH_OK && how.n_skipped && !own->quiet)
         fprintf(stderr, "athanor: train: %s: %d damaged files left out\n", o->data, how.n_skipped);

@@ -78,8 +78,6 @@ bool ath_ends_with(const char *name, const char *end) {
 }
 
 const char *ath_unsupported(const char *name) {
-    if (ath_ends_with(name, ".bin") || ath_ends_with(name, ".bin.gz"))
-        return "CIFAR binary files are not supported yet";
     if (ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz")) return "NumPy files are not supported yet";
     if (ath_ends_with(name, ".jpg") || ath_ends_with(name, ".jpeg")) return "JPEG files are not supported yet";
     return NULL;
@@ -140,7 +138,7 @@ static const char *last_part(const char *path) {
 }
 
 static ath_status say_nothing_found(const char *path, const ath_names *sub, const char *other, ath_err *err) {
-    const char *expected = "expected PNG files, class folders of PNG files, or MNIST's IDX files";
+    const char *expected = "expected PNG files, class folders of PNG files, MNIST's IDX files or CIFAR's .bin files";
     const char *unsupported = other ? ath_unsupported(other) : NULL;
     if (unsupported)
         return ath_fail(err, ATH_E_FORMAT, "%s: found %.100s, and %s: %s", path, other, unsupported, expected);
