@@ -225,7 +225,7 @@ static void a_file_that_is_no_idx_file_of_images_is_named_for_what_it_is(void **
     put_file("x.npy", "\x93NUMPY", 6);
     must_fail(in_folder("x.npy"), NULL, ATH_E_FORMAT, "NumPy");
     put_file("x.JPG", "\xff\xd8\xff", 3);
-    must_fail(in_folder("x.JPG"), NULL, ATH_E_FORMAT, "JPEG");
+    must_fail(in_folder("x.JPG"), NULL, ATH_E_FORMAT, "single JPEG");
     put_file("notes.txt", "hello", 5);
     must_fail(in_folder("notes.txt"), NULL, ATH_E_FORMAT, "expected an IDX file");
     put_file("empty", "", 0);

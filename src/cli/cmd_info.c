@@ -7,14 +7,16 @@
 #include "cli/cli.h"
 #include "io/dataset.h"
 #include "io/grid.h"
+#include "io/picture.h"
 #include "io/safetensors.h"
 #include "model/json.h"
 #include "model/workers.h"
 
 typedef struct options {
     bool json, coarse_labels, skip_broken;
-    char out[ATH_TEXT_LEN];
+    char out[ATH_TEXT_LEN], background[ATH_TEXT_LEN];
     int image_size, channels;
+    int64_t max_pixels;
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -26,6 +28,10 @@ static const ath_option table[] = {
      .help = "of a data set, as `athanor train` takes it: crop to a square and resize to N pixels"},
     {FIELD(channels, "channels"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 3, .value = "1|3",
      .help = "make images grey (1) or RGB (3)"},
+    {FIELD(background, "background"), .type = ATH_OPT_TEXT, .dflt = "black", .value = "COLOUR",
+     .help = "what transparent pixels are laid over: black, white or r,g,b"},
+    {FIELD(max_pixels, "max-pixels"), .type = ATH_OPT_INT64, .dflt = "134217728", .min = 1, .max = 1 << 30,
+     .value = "N", .help = "refuse PNG and JPEG files of more pixels"},
     {FIELD(coarse_labels, "coarse-labels"), .type = ATH_OPT_BOOL, .dflt = "false",
      .help = "of CIFAR-100: the 20 coarse classes in place of the 100"},
     {FIELD(skip_broken, "skip-broken"), .type = ATH_OPT_BOOL, .dflt = "false",
@@ -36,7 +42,7 @@ enum { N_TABLE = sizeof table / sizeof *table };
 static void print_help(void) {
     printf("usage: athanor info PATH [--json] [-o grid.png] [options]\n\n"
            "PATH is a run directory, a .safetensors file, or a data set: a folder or file of IDX or CIFAR binary,\n"
-           "or a folder of PNG files with or without class sub-folders.\n\n");
+           "or a folder of PNG and JPEG files with or without class sub-folders.\n\n");
     cli_print_options(table, N_TABLE);
 }
 
@@ -143,7 +149,9 @@ static ath_status info_dataset(const char *path, const options *o, ath_err *err)
     ath_dataset_options how = {.image_size = o->image_size,
                                .channels = o->channels,
                                .coarse_labels = o->coarse_labels,
-                               .skip_broken = o->skip_broken};
+                               .skip_broken = o->skip_broken,
+                               .max_pixels = o->max_pixels};
+    ATH_TRY(ath_background_parse(o->background, how.background, err));
     ATH_TRY(ath_dataset_open(&d, path, &how, err));
     const size_t len = (size_t)d.n * (size_t)d.h * (size_t)d.w * (size_t)d.c;
     double sum = 0, squares = 0;

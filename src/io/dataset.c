@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "io/dataset_private.h"
+#include "io/picture.h"
 
 ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h, int w, int c, ath_err *err) {
     if (h > ATH_MAX_SIDE || w > ATH_MAX_SIDE)
@@ -121,19 +122,21 @@ static ath_status open_folder(ath_dataset *out, const char *path, ath_dataset_op
     ATH_TRY(ath_dataset_read_cifar_folder(out, path, options, &is_cifar, err));
     if (is_cifar) return ATH_OK;
     if (options->test_split) return fail_test_split(path, err);
-    out->format = strdup("folder of PNG");
+    out->format = strdup("folder of pictures");
     return ath_dataset_read_folder(out, path, options, err);
 }
 
 static ath_status open_file(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
-    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'};
-    const char *expected = "expected an IDX file of images or a CIFAR .bin, or a folder of PNG, IDX or CIFAR files";
+    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'}, jpeg[3] = {0xff, 0xd8, 0xff};
+    const char *expected =
+        "expected an IDX file of images or a CIFAR .bin, or a folder of PNG, JPEG, IDX or CIFAR files";
     uint8_t head[4] = {0};
     size_t got;
     ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
     if (got == 0) return ath_fail(err, ATH_E_FORMAT, "%s: the file is empty: %s", path, expected);
-    if (got == 4 && memcmp(head, png, 4) == 0)
-        return ath_fail(err, ATH_E_FORMAT, "%s: is a single PNG picture: %s", path, expected);
+    const bool is_jpeg = memcmp(head, jpeg, 3) == 0;
+    if (is_jpeg || memcmp(head, png, 4) == 0)
+        return ath_fail(err, ATH_E_FORMAT, "%s: is a single %s picture: %s", path, is_jpeg ? "JPEG" : "PNG", expected);
     const bool images = got == 4 && head[0] == 0 && head[1] == 0 && head[2] == 8 && (head[3] == 3 || head[3] == 4);
     if (options->test_split) return fail_test_split(path, err);
     if (!images && (ath_ends_with(path, ".bin") || ath_ends_with(path, ".bin.gz")))
@@ -154,6 +157,9 @@ static ath_status open_any(ath_dataset *out, const char *path, ath_dataset_optio
     if (options->channels != 0 && options->channels != 1 && options->channels != 3)
         return ath_fail(err, ATH_E_ARG, "channels: %d, expected 1 (grey), 3 (RGB) or 0 for the images' own",
                         options->channels);
+    if (options->max_pixels < 0 || options->max_pixels > ATH_MOST_PIXELS)
+        return ath_fail(err, ATH_E_ARG, "max_pixels: %lld, expected at most 2^30, or 0 for the usual 2^27",
+                        (long long)options->max_pixels);
     if (!ath_path_exists(path))
         return ath_fail(err, ATH_E_IO, "%s: cannot open the data set: %s", path, strerror(errno));
     if (ath_path_is_dir(path))

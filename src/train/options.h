@@ -8,6 +8,8 @@ typedef struct ath_train_options {
     /* data */
     char data[ATH_TEXT_LEN];
     int image_size, channels;
+    char background[ATH_TEXT_LEN];
+    int64_t max_pixels;
     bool coarse_labels, flip, class_conditional;
     double label_dropout;
     /* network */
