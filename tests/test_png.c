@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include "base/file.h"
+#include "io/picture.h"
 #include "io/png.h"
 
 static ath_err err;
@@ -263,6 +264,43 @@ static void every_kind_of_png_reads_as_8_bit_grey_or_rgb(void **state) {
     }
 }
 
+static void transparent_pixels_show_the_background(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint8_t rgb[3];
+    } ground[] = {{"black", {0, 0, 0}}, {"white", {255, 255, 255}}, {"9,9,9", {9, 9, 9}}, {"0,128,255", {0, 128, 255}}};
+    for (size_t g = 0; g < 4; g++)
+        for (int colour = 0; colour < 2; colour++) {
+            ath_picture_options how = {.max_pixels = H * W};
+            CHECK_OK(ath_background_parse(ground[g].text, how.background, &err));
+            for (int y = 0; y < H; y++)
+                for (int x = 0; x < W; x++)
+                    for (int j = 0; j < 4; j++) sample[y][x][j] = noise();
+            const kind k = {colour ? PNG_COLOR_TYPE_RGB_ALPHA : PNG_COLOR_TYPE_GRAY_ALPHA, 8, 0, 0};
+            write_kind(in_folder("a.png"), k, colour ? 4 : 2);
+            ath_picture p;
+            CHECK_OK(ath_picture_load(&p, in_folder("a.png"), &how, &err));
+            assert_int_equal(p.c, colour || g == 3 ? 3 : 1);
+            for (int i = 0; i < H * W * p.c; i++) {
+                const unsigned *v = sample[i / p.c / W][i / p.c % W], a = v[colour ? 3 : 1];
+                const int j = i % p.c;
+                const double mix = (v[colour ? j : 0] * a + (double)ground[g].rgb[j] * (255 - a)) / 255;
+                CHECK(fabs(p.pixel[i] - mix) <= 0.5 + 1e-9, "%s: byte %d is %d, expected %g", ground[g].text, i,
+                      p.pixel[i], mix);
+            }
+            free(p.pixel);
+            how.max_pixels = H * W - 1;
+            CHECK_FAILS(ath_picture_load(&p, in_folder("a.png"), &how, &err), ATH_E_FORMAT, "13 x 11 pixels");
+        }
+    static const char *const bad[] = {"", "grey", "1,2", "1,2,3,4", "256,0,0", "1,2,3 ", "-1,2,3", ",,", "0001,2,3"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uint8_t kept[3] = {1, 2, 3};
+        CHECK_FAILS(ath_background_parse(bad[i], kept, &err), ATH_E_ARG, "expected black, white or r,g,b");
+        assert_int_equal(kept[0], 1);
+    }
+}
+
 /* ---- hostile files ---- */
 
 static void load_must_fail(const uint8_t *data, size_t size, const char *what, size_t at) {
@@ -327,8 +365,9 @@ static void a_file_with_any_bit_flipped_is_refused_or_reads_the_same(void **stat
 
 static void a_header_that_claims_too_many_pixels_is_refused(void **state) {
     (void)state;
-    static const uint32_t size[][2] = {{8193, 8193}, {1u << 26, 2}, {0x7fffffff, 0x7fffffff}, {0x7fffffff, 1},
-                                       {0, 4},       {4, 0},        {0x80000000, 1},          {0xffffffff, 0xffffffff}};
+    static const uint32_t size[][2] = {
+        {11586, 11586}, {1u << 27, 2}, {0x7fffffff, 0x7fffffff}, {0x7fffffff, 1},
+        {0, 4},         {4, 0},        {0x80000000, 1},          {0xffffffff, 0xffffffff}};
     size_t n;
     uint8_t *data = small_picture(0, &n);
     for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
@@ -361,6 +400,7 @@ int main(void) {
         TEST(what_cannot_be_a_picture_is_not_written),
         TEST(a_failed_write_leaves_the_old_picture_and_nothing_else),
         TEST(every_kind_of_png_reads_as_8_bit_grey_or_rgb),
+        TEST(transparent_pixels_show_the_background),
         TEST(a_file_cut_short_anywhere_is_refused),
         TEST(a_file_with_any_bit_flipped_is_refused_or_reads_the_same),
         TEST(a_header_that_claims_too_many_pixels_is_refused),

@@ -7,34 +7,44 @@
 #include "cli/cli.h"
 #include "io/dataset.h"
 #include "io/grid.h"
+#include "io/picture.h"
 #include "io/safetensors.h"
 #include "model/json.h"
 #include "model/mixture_file.h"
 #include "model/workers.h"
 
 typedef struct options {
-    bool json;
-    char out[ATH_TEXT_LEN];
+    bool json, coarse_labels, skip_broken;
+    char out[ATH_TEXT_LEN], background[ATH_TEXT_LEN];
+    int image_size, channels;
+    int64_t max_pixels;
 } options;
 
+#define FIELD(key, label) .name = label, .offset = offsetof(options, key)
 static const ath_option table[] = {
-    {.name = "json",
-     .offset = offsetof(options, json),
-     .type = ATH_OPT_BOOL,
-     .dflt = "false",
-     .help = "print one JSON object"},
-    {.name = "out",
-     .offset = offsetof(options, out),
-     .type = ATH_OPT_TEXT,
-     .dflt = "",
-     .value = "FILE.png",
+    {FIELD(json, "json"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print one JSON object"},
+    {FIELD(out, "out"), .type = ATH_OPT_TEXT, .dflt = "", .value = "FILE.png",
      .help = "of a data set: write a grid of its first images (also -o)"},
+    {FIELD(image_size, "image-size"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
+     .help = "of a data set, as `athanor train` takes it: crop to a square and resize to N pixels"},
+    {FIELD(channels, "channels"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 3, .value = "1|3",
+     .help = "make images grey (1) or RGB (3)"},
+    {FIELD(background, "background"), .type = ATH_OPT_TEXT, .dflt = "black", .value = "COLOUR",
+     .help = "what transparent pixels are laid over: black, white or r,g,b"},
+    {FIELD(max_pixels, "max-pixels"), .type = ATH_OPT_INT64, .dflt = "134217728", .min = 1, .max = 1 << 30,
+     .value = "N", .help = "refuse PNG and JPEG files of more pixels"},
+    {FIELD(coarse_labels, "coarse-labels"), .type = ATH_OPT_BOOL, .dflt = "false",
+     .help = "of CIFAR-100: the 20 coarse classes in place of the 100"},
+    {FIELD(skip_broken, "skip-broken"), .type = ATH_OPT_BOOL, .dflt = "false",
+     .help = "leave damaged files of a folder out"},
 };
-enum { N_TABLE = 2 };
+enum { N_TABLE = sizeof table / sizeof *table };
 
 static void print_help(void) {
-    printf("usage: athanor info PATH [--json] [-o grid.png]\n\n"
-           "PATH is a run directory, an exact model (a .json file), a .safetensors file, or a data set.\n\n");
+    printf(
+        "usage: athanor info PATH [--json] [-o grid.png] [options]\n\n"
+        "PATH is a run directory, an exact model (a .json file), a .safetensors file, or a data set: a folder or file\n"
+        "of IDX or CIFAR binary, or a folder of PNG and JPEG files with or without class sub-folders.\n\n");
     cli_print_options(table, N_TABLE);
 }
 
@@ -158,8 +168,12 @@ static ath_status info_safetensors(const char *path, bool as_json, ath_err *err)
     return ATH_OK;
 }
 
+enum { MOST_GRID_PIXELS = 1 << 24 };
+
 static ath_status write_grid(const ath_dataset *d, const char *path, ath_err *err) {
-    const int n = d->n < 100 ? d->n : 100, cols = (int)ceil(sqrt(n));
+    const int64_t most = MOST_GRID_PIXELS / ((int64_t)d->h * d->w);
+    const int shown = most < 1 ? 1 : most < 100 ? (int)most : 100;
+    const int n = d->n < shown ? d->n : shown, cols = (int)ceil(sqrt(n));
     const size_t dim = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     float *x = malloc((size_t)n * dim * sizeof *x);
     if (!x) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
@@ -171,7 +185,13 @@ static ath_status write_grid(const ath_dataset *d, const char *path, ath_err *er
 
 static ath_status info_dataset(const char *path, const options *o, ath_err *err) {
     ath_dataset d;
-    ATH_TRY(ath_dataset_open(&d, path, NULL, err));
+    ath_dataset_options how = {.image_size = o->image_size,
+                               .channels = o->channels,
+                               .coarse_labels = o->coarse_labels,
+                               .skip_broken = o->skip_broken,
+                               .max_pixels = o->max_pixels};
+    ATH_TRY(ath_background_parse(o->background, how.background, err));
+    ATH_TRY(ath_dataset_open(&d, path, &how, err));
     const size_t len = (size_t)d.n * (size_t)d.h * (size_t)d.w * (size_t)d.c;
     double sum = 0, squares = 0;
     for (size_t i = 0; i < len; i++) {
@@ -186,6 +206,7 @@ static ath_status info_dataset(const char *path, const options *o, ath_err *err)
         json_object_set_new(facts, "kind", json_string("dataset"));
         json_object_set_new(facts, "format", json_string(d.format));
         json_object_set_new(facts, "images", json_integer(d.n));
+        if (o->skip_broken) json_object_set_new(facts, "skipped", json_integer(how.n_skipped));
         json_object_set_new(facts, "image", json_pack("[i,i,i]", d.w, d.h, d.c));
         json_object_set_new(facts, "classes", json_integer(d.n_class));
         json_t *names = json_array();

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "cli/cli.h"
+#include "io/picture.h"
 #include "model/json.h"
 #include "train/trainer.h"
 
@@ -158,7 +159,12 @@ static ath_status resolve(const cli_line *line, const command_options *own, ath_
     if (status == ATH_OK) status = cli_net_known("--net", o->net, err);
     if (status == ATH_OK) status = cli_sampler_known("--sample-sampler", o->sample_sampler, err);
     if (status == ATH_OK && !*o->data) snprintf(o->data, sizeof o->data, "%s", shipped_data());
-    ath_dataset_options how = {.image_size = o->image_size, .channels = o->channels, .skip_broken = own->skip_broken};
+    ath_dataset_options how = {.image_size = o->image_size,
+                               .channels = o->channels,
+                               .coarse_labels = o->coarse_labels,
+                               .skip_broken = own->skip_broken,
+                               .max_pixels = o->max_pixels};
+    if (status == ATH_OK) status = ath_background_parse(o->background, how.background, err);
     if (status == ATH_OK) status = ath_dataset_open(data, o->data, &how, err);
     if (status == ATH_OK && how.n_skipped && !own->quiet)
         fprintf(stderr, "athanor: train: %s: %d damaged files left out\n", o->data, how.n_skipped);

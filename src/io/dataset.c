@@ -2,10 +2,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "io/dataset.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
 #include "io/dataset_private.h"
+#include "io/picture.h"
 
 ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h, int w, int c, ath_err *err) {
     if (h > ATH_MAX_SIDE || w > ATH_MAX_SIDE)
@@ -21,6 +23,53 @@ ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h
     out->pixel = malloc((size_t)bytes);
     if (!out->pixel)
         return ath_fail(err, ATH_E_MEM, "%s: out of memory for %d images of %d x %d x %d", path, n, h, w, c);
+    return ATH_OK;
+}
+
+ath_status ath_dataset_number_classes(ath_dataset *out, const char *path, ath_err *err) {
+    out->class_name = calloc((size_t)out->n_class, sizeof *out->class_name);
+    for (int k = 0; out->class_name && k < out->n_class; k++) {
+        char *name = out->class_name[k] = malloc(12);
+        if (!name) break;
+        snprintf(name, 12, "%d", k);
+    }
+    if (!out->class_name || !out->class_name[out->n_class - 1])
+        return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    return ATH_OK;
+}
+
+ath_status ath_dataset_fit(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
+    const int side = out->h < out->w ? out->h : out->w;
+    const int size = options->image_size, c = options->channels ? options->channels : out->c;
+    const bool resizes = size && (size != out->h || size != out->w);
+    if (!resizes && c == out->c) return ATH_OK;
+    const int h = resizes ? size : out->h, w = resizes ? size : out->w;
+    const size_t from_len = (size_t)out->h * (size_t)out->w * (size_t)out->c, len = (size_t)h * (size_t)w;
+    ath_dataset fitted = {0};
+    ath_resizer resizer = {0};
+    uint8_t *square = malloc(len * 3);
+    ath_status status = ath_dataset_allocate(&fitted, path, out->n, h, w, c, err);
+    if (status == ATH_OK && (!square || (resizes && !ath_resizer_prepare(&resizer, side, size))))
+        status = ath_fail(err, ATH_E_MEM, "%s: out of memory for images of %d x %d pixels", path, w, h);
+    for (int i = 0; status == ATH_OK && i < out->n; i++) {
+        const uint8_t *image = out->pixel + (size_t)i * from_len;
+        if (resizes) {
+            ath_resize(&resizer, image, out->h, out->w, out->c, square);
+            image = square;
+        }
+        ath_set_channels(image, len, out->c, fitted.pixel + (size_t)i * len * (size_t)c, c);
+    }
+    free(square);
+    ath_resizer_free(&resizer);
+    if (status != ATH_OK) {
+        free(fitted.pixel);
+        return status;
+    }
+    free(out->pixel);
+    out->pixel = fitted.pixel;
+    out->h = h;
+    out->w = w;
+    out->c = c;
     return ATH_OK;
 }
 
@@ -46,6 +95,13 @@ static ath_status find_images(const char *path, const char *prefix, char **found
 
 static const char *const split_prefix[2] = {"train-images", "t10k-images"};
 
+static ath_status fail_test_split(const char *path, ath_err *err) {
+    return ath_fail(err, ATH_E_ARG,
+                    "%s: a test split was asked for, expected a folder with MNIST's t10k-images* or CIFAR's "
+                    "test_batch.bin or test.bin",
+                    path);
+}
+
 static ath_status open_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
     char *images, *others;
     ATH_TRY(find_images(path, split_prefix[options->test_split], &images, err));
@@ -62,31 +118,34 @@ static ath_status open_folder(ath_dataset *out, const char *path, ath_dataset_op
                         split_prefix[!options->test_split], split_prefix[options->test_split],
                         options->test_split ? "test" : "training");
     }
-    if (options->test_split)
-        return ath_fail(err, ATH_E_ARG, "%s: a test split was asked for, expected a folder with MNIST's t10k-images*",
-                        path);
-    out->format = strdup("folder of PNG");
+    bool is_cifar;
+    ATH_TRY(ath_dataset_read_cifar_folder(out, path, options, &is_cifar, err));
+    if (is_cifar) return ATH_OK;
+    if (options->test_split) return fail_test_split(path, err);
+    out->format = strdup("folder of pictures");
     return ath_dataset_read_folder(out, path, options, err);
 }
 
 static ath_status open_file(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
-    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'};
-    const char *expected = "expected an IDX file of images, or a folder of PNG or IDX files";
+    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'}, jpeg[3] = {0xff, 0xd8, 0xff};
+    const char *expected =
+        "expected an IDX file of images or a CIFAR .bin, or a folder of PNG, JPEG, IDX or CIFAR files";
     uint8_t head[4] = {0};
     size_t got;
     ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
     if (got == 0) return ath_fail(err, ATH_E_FORMAT, "%s: the file is empty: %s", path, expected);
-    if (got == 4 && memcmp(head, png, 4) == 0)
-        return ath_fail(err, ATH_E_FORMAT, "%s: is a single PNG picture: %s", path, expected);
+    const bool is_jpeg = memcmp(head, jpeg, 3) == 0;
+    if (is_jpeg || memcmp(head, png, 4) == 0)
+        return ath_fail(err, ATH_E_FORMAT, "%s: is a single %s picture: %s", path, is_jpeg ? "JPEG" : "PNG", expected);
     const bool images = got == 4 && head[0] == 0 && head[1] == 0 && head[2] == 8 && (head[3] == 3 || head[3] == 4);
+    if (options->test_split) return fail_test_split(path, err);
+    if (!images && (ath_ends_with(path, ".bin") || ath_ends_with(path, ".bin.gz")))
+        return ath_dataset_read_cifar(out, path, options, err);
     if (!images && ath_unsupported(path))
         return ath_fail(err, ATH_E_FORMAT, "%s: %s: %s", path, ath_unsupported(path), expected);
     if (head[0] != 0 || head[1] != 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: starts with %02x %02x and is no data set: %s", path, head[0], head[1],
                         expected);
-    if (options->test_split)
-        return ath_fail(err, ATH_E_ARG, "%s: a test split was asked for, expected a folder with MNIST's t10k-images*",
-                        path);
     out->format = strdup("IDX");
     return ath_dataset_read_idx(out, path, options, err);
 }
@@ -98,6 +157,9 @@ static ath_status open_any(ath_dataset *out, const char *path, ath_dataset_optio
     if (options->channels != 0 && options->channels != 1 && options->channels != 3)
         return ath_fail(err, ATH_E_ARG, "channels: %d, expected 1 (grey), 3 (RGB) or 0 for the images' own",
                         options->channels);
+    if (options->max_pixels < 0 || options->max_pixels > ATH_MOST_PIXELS)
+        return ath_fail(err, ATH_E_ARG, "max_pixels: %lld, expected at most 2^30, or 0 for the usual 2^27",
+                        (long long)options->max_pixels);
     if (!ath_path_exists(path))
         return ath_fail(err, ATH_E_IO, "%s: cannot open the data set: %s", path, strerror(errno));
     if (ath_path_is_dir(path))
@@ -105,6 +167,9 @@ static ath_status open_any(ath_dataset *out, const char *path, ath_dataset_optio
     else
         ATH_TRY(open_file(out, path, options, err));
     if (!out->format) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    if (options->coarse_labels && strcmp(out->format, "CIFAR-100") != 0)
+        return ath_fail(err, ATH_E_ARG, "coarse_labels: %s is %s, expected CIFAR-100, which alone has them", path,
+                        out->format);
     return ATH_OK;
 }
 

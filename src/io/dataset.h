@@ -2,7 +2,11 @@
  * The format is recognised from the path:
  *   - an IDX file of images (.gz or not), or a folder that holds MNIST's four:
  *     train-images-idx3-ubyte[.gz] (also with '.' for the '-' before idx), labels beside it;
- *   - a folder of PNG files, class sub-folders (sorted by name) become labels. */
+ *   - CIFAR-10 and CIFAR-100 binary: a folder that holds data_batch_*.bin and test_batch.bin, or
+ *     train.bin and test.bin, or one such file; .gz or not. A single file's size tells which of the
+ *     two it is: a multiple of 3073 bytes CIFAR-10 (first, should it be one of both), of 3074 CIFAR-100;
+ *   - a folder of PNG and JPEG files (io/picture.h); its sub-folders (sorted by name) become labels, with all
+ *     pictures below them. */
 #ifndef ATH_IO_DATASET_H
 #define ATH_IO_DATASET_H
 #include <stdbool.h>
@@ -14,17 +18,21 @@ typedef struct ath_dataset {
     int n_class;       /* 0 when there are no labels                             */
     uint8_t *pixel;    /* (n,h,w,c), owned                                       */
     int32_t *label;    /* (n), owned; NULL when there are none                   */
-    char **class_name; /* (n_class), owned; "0", "1", ... for IDX                */
-    char *format;      /* "IDX", "folder of PNG", owned                          */
+    char **class_name; /* (n_class), owned; "0", "1", ... where the format has no names           */
+    char *format;      /* "IDX", "CIFAR-10", "CIFAR-100", "folder of pictures", owned                       */
 } ath_dataset;
 
 typedef struct ath_dataset_options {
-    int image_size;   /* 0: as they are (folders: all must agree). Else: centre-cropped to a square
-                       * and resized to this (area average down, bilinear up)        */
-    int channels;     /* 0: as they are. 1: grey (ITU-R 601 luma), 3: RGB            */
-    bool test_split;  /* of a folder of IDX files: t10k in place of train            */
-    bool skip_broken; /* folders: leave damaged files out rather than fail; counted  */
-    int n_skipped;    /* out                                                         */
+    int image_size;        /* 0: as they are (folders: all must agree). Else: centre-cropped to a square
+                     * and resized to this (area average down, bilinear up). A much larger JPEG
+                     * is decoded at a fraction of its size, at least twice this                    */
+    int channels;          /* 0: as they are. 1: grey (ITU-R 601 luma), 3: RGB                              */
+    bool test_split;       /* of a folder of IDX or CIFAR files: the test images, not the training ones */
+    bool coarse_labels;    /* CIFAR-100: the 20 coarse classes in place of the 100; else ATH_E_ARG   */
+    bool skip_broken;      /* folders: leave damaged files out rather than fail; counted             */
+    uint8_t background[3]; /* RGB: what transparent pixels are laid over                             */
+    int64_t max_pixels;    /* of a picture file; 0: 2^27, at most 2^30                               */
+    int n_skipped;         /* out                                                                    */
 } ath_dataset_options;
 
 /* Reads a data set. `options` may be NULL. Errors name the file and the fault:

@@ -11,10 +11,19 @@ static const uint64_t ath_max_bytes = (uint64_t)1 << 33; /* of a data set's imag
 
 /* `path` is a file; labels are looked for beside it. */
 ath_status ath_dataset_read_idx(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
+/* *found is false, and nothing was read, when the folder holds no file of CIFAR's names. */
+ath_status ath_dataset_read_cifar_folder(ath_dataset *out, const char *path, const ath_dataset_options *options,
+                                         bool *found, ath_err *err);
+ath_status ath_dataset_read_cifar(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
 ath_status ath_dataset_read_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err);
 
 /* out->pixel for n images of h x w x c; fails when that is more than is allowed. */
 ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h, int w, int c, ath_err *err);
+
+/* Brings images that were read as they are to the size and channels asked for. */
+ath_status ath_dataset_fit(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
+/* Classes "0", "1", ... up to out->n_class. */
+ath_status ath_dataset_number_classes(ath_dataset *out, const char *path, ath_err *err);
 
 /* The first bytes of a file, unzipped when it is gzip; *got < n when it is shorter. */
 ath_status ath_peek(const char *path, uint8_t *head, size_t n, size_t *got, ath_err *err);
@@ -29,7 +38,7 @@ void ath_names_free(ath_names *names);
 bool ath_is_file(const char *path); /* a regular file, or a broken link to something */
 /* Whether `name` ends so, capital letters taken as small ones. */
 bool ath_ends_with(const char *name, const char *end);
-/* "CIFAR binary files are not supported yet" and the like, by the file's name; NULL. */
+/* "NumPy files are not supported yet" and the like, by the file's name; NULL. */
 const char *ath_unsupported(const char *name);
 
 /* Resizes squares of `side` pixels to `size`: the mean over each pixel's area when that is

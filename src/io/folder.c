@@ -1,5 +1,5 @@
-/* A folder of PNG files as a data set; sub-folders, one level, are classes. Everything is
- * read in the order of the names, so that image i is the same on every machine. */
+/* A folder of PNG and JPEG files as a data set; its sub-folders are classes, with all pictures below
+ * them. Everything is read in the order of the names, so that image i is the same on every machine. */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "io/dataset_private.h"
-#include "io/png.h"
+#include "io/picture.h"
 
 /* ---- names ---- */
 
@@ -78,10 +78,7 @@ bool ath_ends_with(const char *name, const char *end) {
 }
 
 const char *ath_unsupported(const char *name) {
-    if (ath_ends_with(name, ".bin") || ath_ends_with(name, ".bin.gz"))
-        return "CIFAR binary files are not supported yet";
     if (ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz")) return "NumPy files are not supported yet";
-    if (ath_ends_with(name, ".jpg") || ath_ends_with(name, ".jpeg")) return "JPEG files are not supported yet";
     return NULL;
 }
 
@@ -111,9 +108,13 @@ static bool keep_telling(char **other, const char *name) {
     return *other != NULL;
 }
 
-/* Sorts a folder's entries into paths of PNG files and, if `sub` is not NULL, of sub-folders;
- * *other is the name of an entry that is neither, owned by the caller (NULL: none so far). */
-static ath_status sort_entries(const char *path, ath_names *png, ath_names *sub, char **other, ath_err *err) {
+static bool is_picture(const char *name) {
+    return ath_ends_with(name, ".png") || ath_ends_with(name, ".jpg") || ath_ends_with(name, ".jpeg");
+}
+
+/* Sorts a folder's entries into paths of pictures and of sub-folders; *other is the name of an
+ * entry that is neither, owned by the caller (NULL: none so far). */
+static ath_status sort_entries(const char *path, ath_names *picture, ath_names *sub, char **other, ath_err *err) {
     ath_names entries;
     ATH_TRY(ath_list_folder(path, &entries, err));
     bool enough = true;
@@ -121,10 +122,10 @@ static ath_status sort_entries(const char *path, ath_names *png, ath_names *sub,
         char *full = ath_path_join(path, entries.name[i]);
         if (!full) {
             enough = false;
-        } else if (sub && ath_path_is_dir(full)) {
+        } else if (ath_path_is_dir(full)) {
             enough = add_name(sub, full);
-        } else if (ath_is_file(full) && ath_ends_with(full, ".png")) {
-            enough = add_name(png, full);
+        } else if (ath_is_file(full) && is_picture(full)) {
+            enough = add_name(picture, full);
         } else {
             free(full);
             enough = keep_telling(other, entries.name[i]);
@@ -134,21 +135,90 @@ static ath_status sort_entries(const char *path, ath_names *png, ath_names *sub,
     return enough ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory for its file names", path);
 }
 
+/* The folders that a class was searched in: symbolic links may go round in circles, or to one
+ * folder in many ways, so that no class is led into the same folder twice. */
+typedef struct folder_id {
+    dev_t device;
+    ino_t inode;
+} folder_id;
+
+typedef struct search {
+    ath_names *picture; /* found so far */
+    char **other;
+    folder_id *been;
+    int n_been, room;
+} search;
+
+/* *fresh: whether the folder has not been searched before. */
+static ath_status enter(search *s, const char *path, bool *fresh, ath_err *err) {
+    struct stat is;
+    if (stat(path, &is) != 0) return ath_fail(err, ATH_E_IO, "%s: cannot read the folder: %s", path, strerror(errno));
+    *fresh = true;
+    for (int i = 0; i < s->n_been; i++)
+        if (s->been[i].inode == is.st_ino && s->been[i].device == is.st_dev) *fresh = false;
+    if (!*fresh) return ATH_OK;
+    if (s->n_been == s->room) {
+        const int room = s->room ? 2 * s->room : 16;
+        folder_id *more = realloc(s->been, (size_t)room * sizeof *more);
+        if (!more) return ath_fail(err, ATH_E_MEM, "%s: out of memory for its folders", path);
+        s->been = more;
+        s->room = room;
+    }
+    s->been[s->n_been++] = (folder_id){is.st_dev, is.st_ino};
+    return ATH_OK;
+}
+
+/* Adds a folder's pictures and then those below it, in the order of the names. */
+static ath_status search_below(search *s, const char *path, bool *fresh, ath_err *err) {
+    ATH_TRY(enter(s, path, fresh, err));
+    if (!*fresh) return ATH_OK;
+    ath_names sub = {0};
+    ath_status status = sort_entries(path, s->picture, &sub, s->other, err);
+    for (int i = 0; status == ATH_OK && i < sub.n; i++) {
+        bool ignored;
+        status = search_below(s, sub.name[i], &ignored, err);
+    }
+    ath_names_free(&sub);
+    return status;
+}
+
 static const char *last_part(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
 static ath_status say_nothing_found(const char *path, const ath_names *sub, const char *other, ath_err *err) {
-    const char *expected = "expected PNG files, class folders of PNG files, or MNIST's IDX files";
+    const char *expected = "expected PNG or JPEG files, class folders of such, MNIST's IDX files or CIFAR's .bin files";
     const char *unsupported = other ? ath_unsupported(other) : NULL;
     if (unsupported)
         return ath_fail(err, ATH_E_FORMAT, "%s: found %.100s, and %s: %s", path, other, unsupported, expected);
-    if (other) return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG file but %.100s: %s", path, other, expected);
+    if (other)
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG or JPEG file but %.100s: %s", path, other, expected);
     if (sub->n)
-        return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG file, nor does %.100s in it: %s", path,
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG or JPEG file, nor does %.100s in it: %s", path,
                         last_part(sub->name[0]), expected);
     return ath_fail(err, ATH_E_FORMAT, "%s: the folder is empty: %s", path, expected);
+}
+
+/* Searches each sub-folder for a class's pictures. One that leads back to the folder itself is no class. */
+static ath_status search_classes(const char *path, picture_list *list, char **other, ath_err *err) {
+    search s = {.picture = &list->path, .other = other};
+    int n = 0;
+    bool fresh;
+    ath_status status = enter(&s, path, &fresh, err);
+    for (int k = 0; k < list->sub.n; k++) {
+        char *name = list->sub.name[k];
+        s.n_been = 1; /* each class may lead to what another has */
+        if (status == ATH_OK) status = search_below(&s, name, &fresh, err);
+        if (status == ATH_OK && fresh) {
+            list->end[n] = list->path.n;
+            list->sub.name[n++] = name;
+        } else
+            free(name);
+    }
+    list->sub.n = n;
+    free(s.been);
+    return status;
 }
 
 /* `direct` and `other` are the caller's to free in any case. */
@@ -156,16 +226,12 @@ static ath_status find_pictures(const char *path, picture_list *list, ath_names 
     ATH_TRY(sort_entries(path, direct, &list->sub, other, err));
     list->end = calloc((size_t)list->sub.n + 1, sizeof *list->end);
     if (!list->end) return ath_fail(err, ATH_E_MEM, "%s: out of memory for its file names", path);
-    for (int k = 0; k < list->sub.n; k++) {
-        ATH_TRY(sort_entries(list->sub.name[k], &list->path, NULL, other, err));
-        list->end[k] = list->path.n;
-    }
+    ATH_TRY(search_classes(path, list, other, err));
     if (direct->n && list->path.n)
-        return ath_fail(
-            err, ATH_E_FORMAT,
-            "%s: holds PNG files (%.60s) beside folders of PNG files (%.60s): expected either files without "
-            "classes or one folder a class",
-            path, last_part(direct->name[0]), last_part(list->path.name[0]));
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: holds pictures (%.60s) beside folders of pictures (%.60s): expected either files without "
+                        "classes or one folder a class",
+                        path, last_part(direct->name[0]), last_part(list->path.name[0]));
     if (!direct->n && !list->path.n) return say_nothing_found(path, &list->sub, *other, err);
     if (direct->n) {
         list->path = *direct;
@@ -177,7 +243,7 @@ static ath_status find_pictures(const char *path, picture_list *list, ath_names 
     /* whether an empty class counts would shift the labels of those after it */
     for (int k = 0; k < list->sub.n; k++)
         if (list->end[k] == (k ? list->end[k - 1] : 0))
-            return ath_fail(err, ATH_E_FORMAT, "%s: the class folder %.100s holds no PNG file", path,
+            return ath_fail(err, ATH_E_FORMAT, "%s: the class folder %.100s holds no PNG or JPEG file", path,
                             last_part(list->sub.name[k]));
     return ATH_OK;
 }
@@ -217,10 +283,12 @@ static ath_status turn_to_rgb(reading *r, ath_err *err) {
     return status;
 }
 
-/* Adds a picture (h,w,c) to the data set, whose shape the first one decides. */
-static ath_status add_picture(reading *r, const char *path, const uint8_t *pixel, int h, int w, int c, ath_err *err) {
+/* Adds a picture to the data set, whose shape the first one decides. */
+static ath_status add_picture(reading *r, const char *path, const ath_picture *picture, ath_err *err) {
     ath_dataset *out = r->out;
-    const int size = r->options->image_size;
+    const int size = r->options->image_size, c = picture->c;
+    const uint8_t *pixel = picture->pixel;
+    int h = picture->h, w = picture->w;
     if (size && (h != size || w != size)) {
         if (!r->square) r->square = malloc((size_t)size * (size_t)size * 3);
         if (!r->square || !ath_resizer_prepare(&r->resizer, h < w ? h : w, size))
@@ -250,24 +318,26 @@ static ath_status add_picture(reading *r, const char *path, const uint8_t *pixel
 
 static ath_status read_pictures(reading *r, const picture_list *list, ath_dataset_options *options, ath_err *err) {
     ath_err fault = {0};
+    ath_picture_options how = {.max_pixels = options->max_pixels,
+                               .least_side = 2 * options->image_size}; /* the rest of the way is a mean over areas */
+    memcpy(how.background, options->background, sizeof how.background);
     for (int i = 0, k = 0; i < list->path.n; i++) {
         const char *path = list->path.name[i];
         while (list->end && i >= list->end[k]) k++;
-        uint8_t *pixel;
-        int h, w, c;
-        ath_status status = ath_png_load(path, &pixel, &h, &w, &c, &fault);
+        ath_picture picture;
+        ath_status status = ath_picture_load(&picture, path, &how, &fault);
         if (status == ATH_E_FORMAT && options->skip_broken) {
             options->n_skipped++;
             continue;
         }
         if (status != ATH_OK) return ath_fail(err, status, "%s", fault.text);
         if (list->end) r->out->label[r->out->n] = k;
-        status = add_picture(r, path, pixel, h, w, c, err);
-        free(pixel);
+        status = add_picture(r, path, &picture, err);
+        free(picture.pixel);
         ATH_TRY(status);
     }
     if (r->out->n == 0)
-        return ath_fail(err, ATH_E_FORMAT, "%s: each of its %d PNG files is damaged; the last: %.200s", r->folder,
+        return ath_fail(err, ATH_E_FORMAT, "%s: each of its %d pictures is damaged; the last: %.200s", r->folder,
                         list->path.n, fault.text);
     return ATH_OK;
 }

@@ -1,13 +1,8 @@
 /* Many images as one picture. */
 #ifndef ATH_IO_GRID_H
 #define ATH_IO_GRID_H
+#include "io/picture.h"
 #include "io/png.h"
-
-/* Bytes (h,w,c), c = 1 (grey) or 3 (RGB); `pixel` is owned by whom it was made for (free()). */
-typedef struct ath_picture {
-    uint8_t *pixel;
-    int h, w, c;
-} ath_picture;
 
 /* Lays n images (n,h,w,c) in [-1,1] on a grid `cols` wide and `rows` high, with a border of
  * 2 dark-grey pixels between and around them; small images (under 64 pixels) are enlarged by a whole

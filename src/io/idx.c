@@ -116,18 +116,6 @@ static ath_status find_labels(const char *images, char **labels, ath_err *err) {
     return ATH_OK;
 }
 
-static ath_status name_classes(ath_dataset *out, const char *path, ath_err *err) {
-    out->class_name = calloc((size_t)out->n_class, sizeof *out->class_name);
-    for (int k = 0; out->class_name && k < out->n_class; k++) {
-        char *name = out->class_name[k] = malloc(12);
-        if (!name) break;
-        snprintf(name, 12, "%d", k);
-    }
-    if (!out->class_name || !out->class_name[out->n_class - 1])
-        return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
-    return ATH_OK;
-}
-
 static ath_status read_labels(ath_dataset *out, const char *path, const char *images, ath_err *err) {
     idx_header header;
     ATH_TRY(read_header(path, "labels", 1, 1, &header, err));
@@ -146,7 +134,7 @@ static ath_status read_labels(ath_dataset *out, const char *path, const char *im
         if (data[i] >= out->n_class) out->n_class = data[i] + 1;
     }
     free(data);
-    return name_classes(out, path, err);
+    return ath_dataset_number_classes(out, path, err);
 }
 
 /* ---- images ---- */
@@ -169,42 +157,6 @@ static ath_status check_images(const char *path, const idx_header *header, ath_e
     return ATH_OK;
 }
 
-/* Brings the images, read as they are, to the size and channels asked for. */
-static ath_status fit_images(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
-    const int side = out->h < out->w ? out->h : out->w;
-    const int size = options->image_size, c = options->channels ? options->channels : out->c;
-    const bool resizes = size && (size != out->h || size != out->w);
-    if (!resizes && c == out->c) return ATH_OK;
-    const int h = resizes ? size : out->h, w = resizes ? size : out->w;
-    const size_t from_len = (size_t)out->h * (size_t)out->w * (size_t)out->c, len = (size_t)h * (size_t)w;
-    ath_dataset fitted = {0};
-    ath_resizer resizer = {0};
-    uint8_t *square = malloc(len * 3);
-    ath_status status = ath_dataset_allocate(&fitted, path, out->n, h, w, c, err);
-    if (status == ATH_OK && (!square || (resizes && !ath_resizer_prepare(&resizer, side, size))))
-        status = ath_fail(err, ATH_E_MEM, "%s: out of memory for images of %d x %d pixels", path, w, h);
-    for (int i = 0; status == ATH_OK && i < out->n; i++) {
-        const uint8_t *image = out->pixel + (size_t)i * from_len;
-        if (resizes) {
-            ath_resize(&resizer, image, out->h, out->w, out->c, square);
-            image = square;
-        }
-        ath_set_channels(image, len, out->c, fitted.pixel + (size_t)i * len * (size_t)c, c);
-    }
-    free(square);
-    ath_resizer_free(&resizer);
-    if (status != ATH_OK) {
-        free(fitted.pixel);
-        return status;
-    }
-    free(out->pixel);
-    out->pixel = fitted.pixel;
-    out->h = h;
-    out->w = w;
-    out->c = c;
-    return ATH_OK;
-}
-
 ath_status ath_dataset_read_idx(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
     idx_header header;
     ATH_TRY(read_header(path, "images", 3, 4, &header, err));
@@ -220,5 +172,5 @@ ath_status ath_dataset_read_idx(ath_dataset *out, const char *path, const ath_da
     const ath_status status = labels ? read_labels(out, labels, path, err) : ATH_OK;
     free(labels);
     ATH_TRY(status);
-    return fit_images(out, path, options, err);
+    return ath_dataset_fit(out, path, options, err);
 }

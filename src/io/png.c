@@ -12,10 +12,10 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/text.h"
+#include "io/picture.h"
 
 enum {
-    MAX_PIXEL = 1 << 26,     /* of a picture that is read */
-    MAX_FILE = 1 << 30,      /* bytes: 2^26 pixels of 16-bit RGBA are 2^29 before compression */
+    MAX_FILE = 1 << 30,      /* bytes, of ath_png_load */
     MAX_TEXT_CHUNK = 1 << 23 /* bytes a compressed text may unfold to */
 };
 
@@ -147,21 +147,27 @@ static void get_bytes(png_structp png, png_bytep bytes, size_t n) {
     job->at += n;
 }
 
-/* Reads up to the pixels and asks for 8-bit grey or RGB, with alpha where there is any. */
 static bool read_head(png_job *job) {
     if (setjmp(png_jmpbuf(job->png))) return false;
     png_set_user_limits(job->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* the limit is ours, on the product */
     png_set_chunk_malloc_max(job->png, MAX_TEXT_CHUNK);
     png_set_read_fn(job->png, job, get_bytes);
     png_read_info(job->png, job->info);
-    const png_uint_32 w = png_get_image_width(job->png, job->info), h = png_get_image_height(job->png, job->info);
-    if ((uint64_t)w * h > MAX_PIXEL) png_error(job->png, "more than 2^26 pixels");
+    job->h = (int)png_get_image_height(job->png, job->info);
+    job->w = (int)png_get_image_width(job->png, job->info);
+    return true;
+}
+
+/* Asks for 8-bit grey or RGB, with alpha where there is any; RGB where a grey one has a coloured background. */
+static bool prepare(png_job *job, bool coloured) {
+    if (setjmp(png_jmpbuf(job->png))) return false;
+    const bool alpha = png_get_color_type(job->png, job->info) & PNG_COLOR_MASK_ALPHA ||
+                       png_get_valid(job->png, job->info, PNG_INFO_tRNS);
     png_set_scale_16(job->png);
     png_set_expand(job->png); /* palette to RGB, 1-4 bit grey to 8, a transparent colour to alpha */
+    if (coloured && alpha) png_set_gray_to_rgb(job->png);
     (void)png_set_interlace_handling(job->png);
     png_read_update_info(job->png, job->info);
-    job->h = (int)h;
-    job->w = (int)w;
     job->channels = png_get_channels(job->png, job->info);
     return true;
 }
@@ -178,52 +184,63 @@ static bool read_rows(png_job *job) {
     return true;
 }
 
-/* Over black: colour times alpha. In place; each pixel moves forward or stays. */
-static void drop_alpha(uint8_t *pixel, size_t n, int c) {
+/* Lays c channels and alpha over the background. In place; each pixel moves forward or stays. */
+static void drop_alpha(uint8_t *pixel, size_t n, int c, const uint8_t *background) {
     for (size_t i = 0; i < n; i++) {
         const uint8_t *from = pixel + i * (size_t)(c + 1);
         const unsigned alpha = from[c];
-        for (int k = 0; k < c; k++) pixel[i * (size_t)c + (size_t)k] = (uint8_t)((from[k] * alpha + 127) / 255);
+        for (int k = 0; k < c; k++)
+            pixel[i * (size_t)c + (size_t)k] = (uint8_t)((from[k] * alpha + background[k] * (255 - alpha) + 127) / 255);
     }
 }
 
-static ath_status decode(png_job *job, const char *path, ath_err *err) {
+static ath_status decode(png_job *job, const char *path, const ath_picture_options *how, ath_err *err) {
     job->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, job, on_error, on_warning);
     if (job->png) job->info = png_create_info_struct(job->png);
     if (!job->info) return ath_fail(err, ATH_E_MEM, "%s: libpng could not start", path);
     if (!read_head(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
+    ATH_TRY(ath_picture_check(path, job->w, job->h, how, err));
+    const uint8_t *ground = how->background;
+    if (!prepare(job, ground[0] != ground[1] || ground[1] != ground[2]))
+        return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
     const size_t n = (size_t)job->h * (size_t)job->w;
     job->pixel = calloc(n, (size_t)job->channels);
     if (!job->pixel) return ath_fail(err, ATH_E_MEM, "%s: out of memory for %d x %d pixels", path, job->w, job->h);
     if (!read_rows(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
     if (job->channels % 2 == 0) { /* grey and alpha, or RGB and alpha */
         job->channels--;
-        drop_alpha(job->pixel, n, job->channels);
+        drop_alpha(job->pixel, n, job->channels, ground);
         uint8_t *smaller = realloc(job->pixel, n * (size_t)job->channels);
         if (smaller) job->pixel = smaller;
     }
     return ATH_OK;
 }
 
+ath_status ath_png_decode(ath_picture *out, const char *path, const uint8_t *data, size_t size,
+                          const ath_picture_options *how, ath_err *err) {
+    *out = (ath_picture){0};
+    if (size < 8 || png_sig_cmp(data, 0, 8) != 0) return ath_fail(err, ATH_E_FORMAT, "%s: not a PNG file", path);
+    png_job job = {.data = data, .size = size};
+    const ath_status status = decode(&job, path, how, err);
+    png_destroy_read_struct(&job.png, &job.info, NULL);
+    if (status == ATH_OK)
+        *out = (ath_picture){job.pixel, job.h, job.w, job.channels};
+    else
+        free(job.pixel);
+    return status;
+}
+
 ath_status ath_png_load(const char *path, uint8_t **pixel, int *h, int *w, int *c, ath_err *err) {
     uint8_t *data;
     size_t size;
     ATH_TRY(ath_file_read(path, MAX_FILE, &data, &size, err));
-    if (size < 8 || png_sig_cmp(data, 0, 8) != 0) {
-        free(data);
-        return ath_fail(err, ATH_E_FORMAT, "%s: not a PNG file", path);
-    }
-    png_job job = {.data = data, .size = size};
-    const ath_status status = decode(&job, path, err);
-    png_destroy_read_struct(&job.png, &job.info, NULL);
+    ath_picture picture;
+    const ath_status status = ath_png_decode(&picture, path, data, size, &(ath_picture_options){0}, err);
     free(data);
-    if (status != ATH_OK) {
-        free(job.pixel);
-        return status;
-    }
-    *pixel = job.pixel;
-    *h = job.h;
-    *w = job.w;
-    *c = job.channels;
+    ATH_TRY(status);
+    *pixel = picture.pixel;
+    *h = picture.h;
+    *w = picture.w;
+    *c = picture.c;
     return ATH_OK;
 }

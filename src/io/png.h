@@ -14,7 +14,8 @@ ath_status ath_png_save(const char *path, const uint8_t *pixel, int h, int w, in
 
 /* Reads any PNG (grey, palette, RGB, alpha, 1-16 bit, interlaced) as 8-bit grey (*c = 1)
  * or RGB (*c = 3); alpha is laid over black. *pixel is owned by the caller (free()).
- * Fails with ATH_E_FORMAT for a damaged file or one of more than 2^26 pixels. */
+ * Fails with ATH_E_FORMAT for a damaged file or one of more than 2^27 pixels;
+ * io/picture.h has the limit and the background as options. */
 ath_status ath_png_load(const char *path, uint8_t **pixel, int *h, int *w, int *c, ath_err *err);
 
 #endif

@@ -13,14 +13,21 @@
 #define EVER              9e15
 
 static const ath_option table[] = {
-    /* data: 6 */
+    /* data: 9 */
     {FIELD(data, "data"), TEXT, .dflt = "", .value = "PATH",
-     .help = "IDX file or folder, or a folder of PNG files (class sub-folders become labels); default: the digits that "
-             "ship with athanor"},
+     .help =
+         "IDX or CIFAR files or a folder of them, or a folder of PNG and JPEG files (class sub-folders become labels); "
+         "default: the digits that ship with athanor"},
     {FIELD(image_size, "image-size"), INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
      .help = "crop to a square and resize to N pixels; 0: as they are"},
     {FIELD(channels, "channels"), INT, .dflt = "0", .min = 0, .max = 3, .value = "1|3",
      .help = "make images grey (1) or RGB (3); 0: as they are"},
+    {FIELD(background, "background"), TEXT, .dflt = "black", .value = "COLOUR",
+     .help = "what transparent pixels are laid over: black, white or r,g,b"},
+    {FIELD(max_pixels, "max-pixels"), INT64, .dflt = "134217728", .min = 1, .max = 1 << 30, .value = "N",
+     .help = "refuse PNG and JPEG files of more pixels"},
+    {FIELD(coarse_labels, "coarse-labels"), BOOL, .dflt = "false",
+     .help = "of CIFAR-100: the 20 coarse classes in place of the 100"},
     {FIELD(flip, "flip"), BOOL, .dflt = "false", .help = "mirror half of the images left-right (not for digits)"},
     {FIELD(class_conditional, "class-conditional"), BOOL, .dflt = "false",
      .help = "tell the network each image's class; sample with --class"},
@@ -116,8 +123,8 @@ static const ath_option table[] = {
 enum { N_TABLE = sizeof table / sizeof *table };
 
 static const ath_option_group groups[] = {
-    {"data", 0, 6}, {"network", 6, 9}, {"diffusion", 15, 6}, {"training", 21, 16}, {"run", 37, 9}};
-_Static_assert(N_TABLE == 46, "the groups cover the table");
+    {"data", 0, 9}, {"network", 9, 9}, {"diffusion", 18, 6}, {"training", 24, 16}, {"run", 40, 9}};
+_Static_assert(N_TABLE == 49, "the groups cover the table");
 
 const ath_option *ath_train_table(int *n) {
     *n = N_TABLE;

@@ -8,7 +8,9 @@ typedef struct ath_train_options {
     /* data */
     char data[ATH_TEXT_LEN];
     int image_size, channels;
-    bool flip, class_conditional;
+    char background[ATH_TEXT_LEN];
+    int64_t max_pixels;
+    bool coarse_labels, flip, class_conditional;
     double label_dropout;
     /* network */
     char net[ATH_TEXT_LEN], net_options[ATH_TEXT_LEN];
