@@ -41,20 +41,17 @@ enum { N_SIGMAS = sizeof sigmas / sizeof *sigmas };
 
 static void the_variance_of_an_increment_is_its_length(void **state) {
     (void)state;
-    for (int a = 0; a < N_SIGMAS; a++)
-        for (int b = a + 1; b < N_SIGMAS; b++) {
-            double *w = increment(seed, 3, sigmas[a], sigmas[b]);
-            const double variance = mean_product(w, w, N) / (sigmas[b] - sigmas[a]);
-            CHECK(fabs(variance - 1) < variance_slack, "from %g to %g: %.4f of the length", sigmas[a], sigmas[b],
-                  variance);
-            free(w);
+    double *w[N_SIGMAS + 1] = {get_memory(N * sizeof *w[0])}; /* W(0) = 0 */
+    for (int k = 0; k < N_SIGMAS; k++) w[k + 1] = path_at(seed, 3, sigmas[k], N);
+    for (int a = 0; a <= N_SIGMAS; a++)
+        for (int b = a + 1; b <= N_SIGMAS; b++) {
+            const double from = a ? sigmas[a - 1] : 0, to = sigmas[b - 1];
+            double squares = 0;
+            for (int i = 0; i < N; i++) squares += (w[b][i] - w[a][i]) * (w[b][i] - w[a][i]);
+            const double variance = squares / N / (to - from);
+            CHECK(fabs(variance - 1) < variance_slack, "from %g to %g: %.4f of the length", from, to, variance);
         }
-    for (int a = 0; a < N_SIGMAS; a++) { /* W(0) = 0 */
-        double *w = path_at(seed, 3, sigmas[a], N);
-        const double variance = mean_product(w, w, N) / sigmas[a];
-        CHECK(fabs(variance - 1) < variance_slack, "from 0 to %g: %.4f of the length", sigmas[a], variance);
-        free(w);
-    }
+    for (int k = 0; k <= N_SIGMAS; k++) free(w[k]);
 }
 
 static void increments_that_do_not_overlap_are_independent(void **state) {
