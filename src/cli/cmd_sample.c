@@ -167,6 +167,7 @@ static ath_status on_step(void *user, int done, int total, int first, int n, int
 
 static ath_status write_images(const work *w, ath_err *err) {
     ATH_TRY(ath_make_dirs(w->o.images, err));
+    ath_remove_unfinished(w->o.images);
     const ath_shape s = w->source->image;
     for (int i = 0; i < w->o.count; i++) {
         char name[32];
