@@ -119,9 +119,13 @@ static void what_is_in_the_place_of_a_lock_is_not_followed_nor_removed(void **st
     CHECK_FAILS(ath_lock_take(&lock, in_folder("no/such.lock"), "taken", &err), ATH_E_IO, "no/such.lock: cannot write");
     /* the folder was removed and made again, by somebody who holds a lock of the same name */
     CHECK_OK(ath_lock_take(&lock, in_folder("gone.lock"), "taken", &err));
+    CHECK_OK(ath_lock_check(&lock, &err));
     assert_int_equal(unlink(in_folder("gone.lock")), 0);
+    CHECK_FAILS(ath_lock_check(&lock, &err), ATH_E_IO, "gone.lock: is gone");
     ath_lock other;
     CHECK_OK(ath_lock_take(&other, in_folder("gone.lock"), "taken", &err));
+    CHECK_FAILS(ath_lock_check(&lock, &err), ATH_E_IO, "gone.lock: is gone");
+    CHECK_OK(ath_lock_check(&other, &err));
     ath_lock_release(&lock);
     CHECK(ath_path_exists(in_folder("gone.lock")), "another's file was removed");
     ath_lock_release(&other);

@@ -233,8 +233,11 @@ ath_status ath_make_dirs(const char *path, ath_err *err) {
         *p = 0;
         if (mkdir(copy, 0777) == 0)
             status = sync_folder_of(copy, err);
-        else if (!ath_path_is_dir(copy))
-            status = ath_fail(err, ATH_E_IO, "%s: cannot create folder: %s", copy, strerror(errno));
+        else {
+            const int why = errno; /* before the question below changes it */
+            if (!ath_path_is_dir(copy))
+                status = ath_fail(err, ATH_E_IO, "%s: cannot create folder: %s", copy, strerror(why));
+        }
         *p = was;
         if (was == 0) break;
     }

@@ -82,6 +82,11 @@ ath_status ath_lock_take(ath_lock *l, const char *path, const char *what, ath_er
     return status;
 }
 
+ath_status ath_lock_check(const ath_lock *l, ath_err *err) {
+    if (names(l->path, l->file)) return ATH_OK;
+    return ath_fail(err, ATH_E_IO, "%s: is gone: it or its folder was moved, removed or replaced", l->path);
+}
+
 void ath_lock_release(ath_lock *l) {
     if (!l->path) return;
     ath_lock_unlink(l->path, l->file);

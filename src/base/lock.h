@@ -18,6 +18,8 @@ typedef struct ath_lock {
 /* Makes the file `path`, which says "<process> <host>", and holds it. Fails with ATH_E_IO when another process does,
  * with "<path>: <what> by process <pid> on <host>", or when the file cannot be written. */
 ath_status ath_lock_take(ath_lock *l, const char *path, const char *what, ath_err *err);
+/* Fails with ATH_E_IO when the file is no longer at its path: it, or the folder it is in, was moved, removed or replaced. */
+ath_status ath_lock_check(const ath_lock *l, ath_err *err);
 /* Removes the file. Accepts a zeroed lock. */
 void ath_lock_release(ath_lock *l);
 

@@ -257,6 +257,7 @@ static void describe(const trainer *t) {
 
 /* The files that are made from the state and follow it. */
 static ath_status save_followers(const trainer *t, ath_err *err) {
+    ATH_TRY(ath_lock_check(&t->lock, err));
     char *plot = in_run(t, "loss.png");
     ath_status status = plot ? ath_model_save(t->model, t->state.ema, t->o.out, err) : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_log_plot(t->log, plot, err);
@@ -264,7 +265,9 @@ static ath_status save_followers(const trainer *t, ath_err *err) {
     return status;
 }
 
+/* A run directory that was taken away is not made anew, which would be a run without its past. */
 static ath_status save(trainer *t, ath_err *err) {
+    ATH_TRY(ath_lock_check(&t->lock, err));
     char *state = in_run(t, "training_state.safetensors");
     ath_status status = state ? ATH_OK : out_of_memory(t, err);
     t->state.loss_ema = t->now.loss_ema;
