@@ -1,15 +1,18 @@
 /* Whole-file reading and write-beside-then-rename: see file.h. */
-#define _DEFAULT_SOURCE /* flock */
+#define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
+#include "base/lock.h"
+
+static const char temp_suffix[] = ".athanor.tmp"; /* nobody else's, so that leftovers may be removed */
 
 /* Grows by doubling while reading, since the size of a pipe or of what a gzip
  * stream holds is not known beforehand. */
@@ -113,22 +116,19 @@ ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err) {
         return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     }
     memcpy(w->path, path, len + 1);
-    snprintf(w->temp, len + 32, "%s.tmp", path); /* one name: what a killed process left is written over */
-    const int fd = open(w->temp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    /* Between our open and our lock its holder may have renamed the file into place: then it is not ours to cut. */
-    struct stat held;
-    const bool ours = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 &&
-                      stat(w->temp, &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev;
-    if (ours && ftruncate(fd, 0) == 0) w->file = fdopen(fd, "wb");
-    if (!w->file) {
-        const char *why = fd >= 0 && !ours ? "another process is writing it" : strerror(errno);
-        const ath_status status = ath_fail(err, ATH_E_IO, "%s: cannot write: %s", path, why);
-        if (fd >= 0) close(fd);
-        if (!ours) { /* nothing of ours to remove */
-            free(w->temp);
-            w->temp = NULL;
-        }
+    snprintf(w->temp, len + 32, "%s%s", path, temp_suffix); /* what a killed process left is written over */
+    const int fd = ath_lock_open(w->temp);
+    if (fd < 0) { /* nothing of ours to remove */
+        const char *why = errno == EWOULDBLOCK ? "another process is writing it" : strerror(errno);
+        free(w->temp);
+        w->temp = NULL;
         ath_writer_abort(w);
+        return ath_fail(err, ATH_E_IO, "%s: cannot write: %s", path, why);
+    }
+    if (ftruncate(fd, 0) != 0 || !(w->file = fdopen(fd, "wb"))) {
+        const ath_status status = ath_fail(err, ATH_E_IO, "%s: cannot write: %s", path, strerror(errno));
+        ath_writer_abort(w);
+        close(fd);
         return status;
     }
     return ATH_OK;
@@ -142,10 +142,11 @@ void ath_writer_abort(ath_writer *w) {
     *w = (ath_writer){0};
 }
 
-/* A rename is on disk only when the folder that holds it is. */
-static void sync_folder_of(const char *path) {
+/* A name is on disk only when the folder that holds it is. Some file systems cannot sync a folder, and some
+ * folders can be written but not read. */
+static ath_status sync_folder_of(const char *path, ath_err *err) {
     char *folder = malloc(strlen(path) + 2);
-    if (!folder) return;
+    if (!folder) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     strcpy(folder, path);
     char *slash = strrchr(folder, '/');
     if (!slash)
@@ -154,12 +155,13 @@ static void sync_folder_of(const char *path) {
         slash[1] = 0;
     else
         *slash = 0;
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool failed = fd >= 0 && fsync(fd) != 0 && errno != EINVAL;
+    const ath_status status =
+        failed ? ath_fail(err, ATH_E_IO, "%s: cannot write: %s", folder, strerror(errno)) : ATH_OK;
+    if (fd >= 0) close(fd);
     free(folder);
+    return status;
 }
 
 ath_status ath_writer_commit(ath_writer *w, ath_err *err) {
@@ -170,9 +172,9 @@ ath_status ath_writer_commit(ath_writer *w, ath_err *err) {
     if (status == ATH_OK && rename(w->temp, w->path) != 0)
         status = ath_fail(err, ATH_E_IO, "%s: cannot rename into place: %s", w->path, strerror(errno));
     if (status == ATH_OK) {
-        sync_folder_of(w->path);
         free(w->temp);
         w->temp = NULL;
+        status = sync_folder_of(w->path, err);
     }
     ath_writer_abort(w);
     return status;
@@ -190,6 +192,24 @@ ath_status ath_file_write(const char *path, const void *data, size_t size, ath_e
     ATH_TRY(ath_writer_open(&w, path, err));
     if (size) fwrite(data, 1, size, w.file); /* a short write is found by ferror at commit */
     return ath_writer_commit(&w, err);
+}
+
+void ath_remove_unfinished(const char *folder) {
+    DIR *dir = opendir(folder);
+    if (!dir) return;
+    const size_t suffix = strlen(temp_suffix);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        const size_t len = strlen(entry->d_name);
+        if (len <= suffix || strcmp(entry->d_name + len - suffix, temp_suffix) != 0) continue;
+        char *path = ath_path_join(folder, entry->d_name);
+        const int fd = path ? ath_lock_open(path) : -1;
+        if (fd >= 0) {
+            ath_lock_unlink(path, fd);
+            close(fd);
+        }
+        free(path);
+    }
+    closedir(dir);
 }
 
 bool ath_path_exists(const char *path) {
@@ -211,8 +231,13 @@ ath_status ath_make_dirs(const char *path, ath_err *err) {
         if (*p != '/' && *p != 0) continue;
         const char was = *p;
         *p = 0;
-        if (mkdir(copy, 0777) != 0 && !ath_path_is_dir(copy))
-            status = ath_fail(err, ATH_E_IO, "%s: cannot create folder: %s", copy, strerror(errno));
+        if (mkdir(copy, 0777) == 0)
+            status = sync_folder_of(copy, err);
+        else {
+            const int why = errno; /* before the question below changes it */
+            if (!ath_path_is_dir(copy))
+                status = ath_fail(err, ATH_E_IO, "%s: cannot create folder: %s", copy, strerror(why));
+        }
         *p = was;
         if (was == 0) break;
     }

@@ -22,12 +22,14 @@ typedef struct ath_writer {
     char *path, *temp; /* owned by the writer                               */
 } ath_writer;
 
-/* Writes to "<path>.tmp", locked, so that two processes cannot write one file at once. */
+/* Writes to "<path>.athanor.tmp", locked, so that two processes cannot write one file at once. What a killed process
+ * left there is written over. */
 ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err);
 /* Whether ath_writer_open would succeed, to be told before long work; leaves nothing behind. */
 ath_status ath_writer_check(const char *path, ath_err *err);
-/* Flushes, syncs, renames into place. After an error nothing is left behind and
- * what stood at `path` before is untouched. Closes the writer in either case. */
+/* Flushes, syncs, renames into place, syncs the folder: after a loss of power too, there is the old file or the new
+ * one. After an error nothing is left behind and what stood at `path` before is untouched (unless it is the folder that
+ * cannot be synced). Closes the writer in either case. */
 ath_status ath_writer_commit(ath_writer *w, ath_err *err);
 /* Throws the unfinished file away. Accepts a zeroed writer. */
 void ath_writer_abort(ath_writer *w);
@@ -35,9 +37,12 @@ void ath_writer_abort(ath_writer *w);
 /* open + write + commit */
 ath_status ath_file_write(const char *path, const void *data, size_t size, ath_err *err);
 
+/* Removes the unfinished files that killed processes left in `folder`; those being written stay. Does what it can. */
+void ath_remove_unfinished(const char *folder);
+
 bool ath_path_exists(const char *path);
 bool ath_path_is_dir(const char *path);
-/* Creates the folder and its parents; fine when it is there already. */
+/* Creates the folder and its parents, on disk; fine when it is there already. */
 ath_status ath_make_dirs(const char *path, ath_err *err);
 /* "<a>/<b>" in malloc'ed memory, NULL when out of memory. */
 char *ath_path_join(const char *a, const char *b);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/file.h"
 
 /* ---- the command line ---- */
 
@@ -255,6 +256,18 @@ void cli_progress_note(cli_progress *p, const char *text) {
 
 void cli_progress_end(cli_progress *p) {
     if (p->terminal && p->shown && !p->quiet) fputc('\n', stderr);
+}
+
+/* ---- folders ---- */
+
+ath_status cli_output_folder(const char *folder, const char *name, ath_err *err) {
+    ATH_TRY(ath_make_dirs(folder, err));
+    char *path = ath_path_join(folder, name);
+    if (!path) return ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
+    const ath_status status = ath_writer_check(path, err);
+    free(path);
+    ath_remove_unfinished(folder);
+    return status;
 }
 
 /* ---- layouts ---- */

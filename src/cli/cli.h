@@ -70,6 +70,10 @@ void cli_progress_end(cli_progress *p);
 /* "1:02:03" or "2:03" */
 void cli_format_time(double seconds, char *text, size_t room);
 
+/* Made ready for many files, of which `name` is one: made when missing, shown to be writable before long work, and
+ * without what a killed process left unfinished in it. */
+ath_status cli_output_folder(const char *folder, const char *name, ath_err *err);
+
 /* One object on one line of standard output. Takes it over. */
 void cli_print_json(json_t *object);
 

@@ -174,7 +174,8 @@ static ath_status prepare(work *w, ath_err *err) {
     const int held = s->exact ? HELD_EXACT : HELD;
     if (o->count == 0) o->count = *o->data ? 2048 : held;
     ATH_TRY(cli_scoring_begin(&w->scoring, s, o->data, o->count, (ath_rng){(uint64_t)o->seed}, o->threads, err));
-    ATH_TRY(ath_make_dirs(o->out, err));
+    ATH_TRY(cli_output_folder(o->out, "table.csv", err));
+    if (o->tune_skip && !s->exact) ATH_TRY(cli_output_folder(w->path, "skip_tuning.json", err));
     w->c = (cli_comparison){.source = s,
                             .job = {.count = o->count,
                                     .rng = {(uint64_t)o->seed},

@@ -166,7 +166,6 @@ static ath_status on_step(void *user, int done, int total, int first, int n, int
 }
 
 static ath_status write_images(const work *w, ath_err *err) {
-    ATH_TRY(ath_make_dirs(w->o.images, err));
     const ath_shape s = w->source->image;
     for (int i = 0; i < w->o.count; i++) {
         char name[32];
@@ -253,6 +252,7 @@ static ath_status prepare(work *w, ath_err *err) {
     ATH_TRY(make_starts(w, err));
     w->images = malloc(((size_t)o->count * s->dim + 1) * sizeof *w->images);
     if (!w->images || !w->command) return ath_fail(err, ATH_E_MEM, "out of memory");
+    if (*o->images) ATH_TRY(cli_output_folder(o->images, "000000.png", err));
     return way ? cli_trajectory_begin(&w->trajectory, s, &w->recipe, o->count, err) : ATH_OK;
 }
 

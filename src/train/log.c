@@ -1,10 +1,12 @@
 /* The run's log: see log.h. */
+#define _POSIX_C_SOURCE 200809L
 #include "train/log.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "io/plot.h"
 
@@ -96,6 +98,11 @@ ath_status ath_log_add(ath_log *l, const ath_progress *p, ath_err *err) {
     fputs(line, l->file);
     if (fflush(l->file) != 0) return ath_fail(err, ATH_E_IO, "%s: cannot write: %s", l->path, strerror(errno));
     return ATH_OK;
+}
+
+ath_status ath_log_sync(ath_log *l, ath_err *err) {
+    if (fsync(fileno(l->file)) == 0) return ATH_OK;
+    return ath_fail(err, ATH_E_IO, "%s: cannot write: %s", l->path, strerror(errno));
 }
 
 ath_status ath_log_plot(const ath_log *l, const char *path, ath_err *err) {

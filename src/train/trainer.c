@@ -8,6 +8,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "io/grid.h"
 #include "model/generate.h"
 #include "model/json.h"
@@ -29,6 +30,7 @@ typedef struct trainer {
     ath_train_state state;
     float *grad;
     ath_log *log;
+    ath_lock lock; /* on the run directory */
     ath_progress now;
     int64_t total_steps;                          /* 0: minutes decide */
     int bad_steps;                                /* in a row */
@@ -124,7 +126,6 @@ static ath_status out_of_memory(const trainer *t, ath_err *err) {
 
 /* Fresh weights, or those of the checkpoint. */
 static ath_status load_or_init(trainer *t, ath_err *err) {
-    ATH_TRY(ath_train_state_create(&t->state, t->model, err));
     char *path = in_run(t, "training_state.safetensors"), *index = in_run(t, "model_index.json");
     ath_status status = path && index ? ATH_OK : out_of_memory(t, err);
     if (status == ATH_OK && ath_path_exists(path) && !t->o.resume)
@@ -163,12 +164,12 @@ static ath_status write_train_json(const trainer *t, ath_err *err) {
     return status;
 }
 
+/* Everything that needs no run directory: what can be wrong with the options is found before one is made. */
 static ath_status set_up(trainer *t, ath_err *err) {
     ath_train_options *o = &t->o;
     ATH_TRY(make_model(t, err));
     if (o->micro_batch == 0) o->micro_batch = ath_micro_batch(t->model->graph, o->batch);
     ATH_TRY(ath_workers_create(&t->workers, t->model, o->threads, o->micro_batch, ATH_GRAD_PARAMS, err));
-    ATH_TRY(load_or_init(t, err));
     ath_batch_rules rules = {.model = t->model,
                              .data = t->data,
                              .rng = {(uint64_t)o->seed},
@@ -177,6 +178,7 @@ static ath_status set_up(trainer *t, ath_err *err) {
                              .label_dropout = o->label_dropout};
     ATH_TRY(ath_loss_weight_parse(o->loss_weight, &rules.weight, err));
     ATH_TRY(ath_batch_create(&t->batch, &rules, t->workers, err));
+    ATH_TRY(ath_train_state_create(&t->state, t->model, err));
     t->grad = calloc(t->model->n_params + 1, sizeof *t->grad);
     if (!t->grad) return out_of_memory(t, err);
     if (o->steps == 0 && o->epochs == 0 && o->minutes == 0) o->minutes = 30;
@@ -184,11 +186,31 @@ static ath_status set_up(trainer *t, ath_err *err) {
         t->total_steps = o->steps;
     else if (o->epochs > 0)
         t->total_steps = (int64_t)ceil(o->epochs * t->data->n / o->batch);
-    /* Nothing is written before everything above has succeeded. */
-    char *samples = in_run(t, "samples"), *log = in_run(t, "log.csv");
-    ath_status status = samples && log ? ath_make_dirs(samples, err) : out_of_memory(t, err);
+    return ATH_OK;
+}
+
+/* What a killed trainer was writing. Previews may have had names that this one does not write again. */
+static void clean(const trainer *t) {
+    static const char *const folders[] = {".", "samples", "unet", "scheduler"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char *path = in_run(t, folders[i]);
+        if (path) ath_remove_unfinished(path);
+        free(path);
+    }
+}
+
+/* The run directory, held by this process from before its state is read until it ends. */
+static ath_status enter_run(trainer *t, ath_err *err) {
+    const ath_train_options *o = &t->o;
+    char *lock = in_run(t, "train.lock"), *samples = in_run(t, "samples"), *log = in_run(t, "log.csv");
+    ath_status status = lock && samples && log ? ath_make_dirs(o->out, err) : out_of_memory(t, err);
+    if (status == ATH_OK) status = ath_lock_take(&t->lock, lock, "this run is being trained", err);
+    if (status == ATH_OK) status = load_or_init(t, err);
+    if (status == ATH_OK) status = ath_make_dirs(samples, err);
+    if (status == ATH_OK) clean(t);
     if (status == ATH_OK) status = write_train_json(t, err);
     if (status == ATH_OK) status = ath_log_open(&t->log, log, t->state.step, err);
+    free(lock);
     free(samples);
     free(log);
     t->now = (ath_progress){.step = t->state.step,
@@ -208,6 +230,7 @@ static void tear_down(trainer *t) {
     ath_train_state_free(&t->state);
     ath_model_destroy(t->model);
     free(t->grad);
+    ath_lock_release(&t->lock);
 }
 
 static void describe(const trainer *t) {
@@ -234,6 +257,7 @@ static void describe(const trainer *t) {
 
 /* The files that are made from the state and follow it. */
 static ath_status save_followers(const trainer *t, ath_err *err) {
+    ATH_TRY(ath_lock_check(&t->lock, err));
     char *plot = in_run(t, "loss.png");
     ath_status status = plot ? ath_model_save(t->model, t->state.ema, t->o.out, err) : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_log_plot(t->log, plot, err);
@@ -241,11 +265,14 @@ static ath_status save_followers(const trainer *t, ath_err *err) {
     return status;
 }
 
+/* A run directory that was taken away is not made anew, which would be a run without its past. */
 static ath_status save(trainer *t, ath_err *err) {
+    ATH_TRY(ath_lock_check(&t->lock, err));
     char *state = in_run(t, "training_state.safetensors");
     ath_status status = state ? ATH_OK : out_of_memory(t, err);
     t->state.loss_ema = t->now.loss_ema;
     t->state.seconds = t->now.seconds;
+    if (status == ATH_OK) status = ath_log_sync(t->log, err);
     if (status == ATH_OK) status = ath_train_state_save(&t->state, t->model, state, err);
     if (status == ATH_OK) t->saved_step = t->state.step;
     if (status == ATH_OK) status = save_followers(t, err);
@@ -424,6 +451,7 @@ ath_status ath_train(const ath_train_options *o, const ath_dataset *data, const 
     trainer t = {.o = *o, .hooks = hooks, .data = data};
     bool stopped = false;
     ath_status status = set_up(&t, err);
+    if (status == ATH_OK) status = enter_run(&t, err);
     if (status == ATH_OK) {
         describe(&t);
         if (t.state.step > 0) status = catch_up(&t, err);

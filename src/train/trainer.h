@@ -32,7 +32,8 @@ typedef struct ath_train_result {
 
 /* Trains on `data` as `o` says and leaves a run directory at o->out. `o` must be whole: defaults
  * and preset applied. With o->resume it goes on from RUN/training_state.safetensors when
- * that exists. The run directory is made when missing; without resume one that holds a run is refused.
+ * that exists. The run directory is made when missing; without resume one that holds a run is refused, and so is,
+ * always, one that another process is training: RUN/train.lock is held while this runs (base/lock.h).
  * After a failure the last checkpoint is whole. `hooks` and `result` may be NULL. */
 ath_status ath_train(const ath_train_options *o, const ath_dataset *data, const ath_train_hooks *hooks,
                      ath_train_result *result, ath_err *err);

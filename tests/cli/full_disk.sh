@@ -1,5 +1,5 @@
-# Output onto a full disk: one line, exit status 1, the last checkpoint whole, nothing
-# unfinished left behind; with room again, the run goes on as if nothing had been.
+# Output onto a full or read-only disk, or into a folder that is gone: one line, exit status 1, the last checkpoint
+# whole, nothing unfinished left behind; with room again, the run goes on as if nothing had been.
 . "$(dirname -- "$0")/lib.bash"
 
 cd "$tmp" || exit 1
@@ -43,7 +43,13 @@ mkdir out.d
 few=(--steps 2 --count 64 --quiet --threads 1)
 limit_athanor 'out.d/grid.png: cannot write: File too large' with_limit 1 athanor sample half -o out.d/grid.png "${few[@]}"
 limit_athanor 'out.d/t.safetensors: cannot write: File too large' with_limit 1 athanor sample half --trajectory out.d/t.safetensors "${few[@]}"
+inverts=(invert half data --count 12 --steps 2 --quiet --threads 1)
+compares=(compare half --samplers ddim,heun --steps 2 --count 4 --quiet --threads 1)
+limit_athanor 'out.d/x.safetensors: cannot write: File too large' with_limit 1 athanor "${inverts[@]}" -o out.d/x.safetensors
+limit_athanor 'out.d/back.png: cannot write: File too large' with_limit 1 athanor "${inverts[@]}" --reconstruction out.d/back.png
 same "nothing was written" "$(ls -A out.d)" ""
+limit_athanor 'compared/plot.png: cannot write: File too large' with_limit 1 athanor "${compares[@]}" -o compared
+same "of a comparison, what fitted is there" "$(ls -A compared)" table.csv
 echo old >out.d/grid.png
 limit_athanor 'out.d/grid.png: cannot write: File too large' with_limit 1 athanor sample half -o out.d/grid.png "${few[@]}"
 same "what was there before is still there" "$(cat out.d/grid.png)" old
@@ -66,15 +72,81 @@ if [ -n "$mounted" ]; then
             mkdir disk/pictures
             fails_with 1 'disk/pictures/000000.png: cannot write: No space left on device' athanor sample half --images disk/pictures "${few[@]}"
             fails_with 1 'disk/new.*: No space left on device' athanor train "${options[@]}" --steps 4 --out disk/new
+            fails_with 1 'disk/t.safetensors: cannot write: No space left on device' athanor sample half --trajectory disk/t.safetensors "${few[@]}"
+            fails_with 1 'disk/compared/table.csv: cannot write: No space left on device' athanor "${compares[@]}" -o disk/compared
+            fails_with 1 'disk/x.safetensors: cannot write: No space left on device' athanor "${inverts[@]}" -o disk/x.safetensors
+            fails_with 1 'disk/back.png: cannot write: No space left on device' athanor "${inverts[@]}" --reconstruction disk/back.png
             check "no unfinished files" no_unfinished disk
+            check "no lock is left" eval '[ ! -e disk/new/train.lock ] && [ ! -e "$run/train.lock" ]'
         fi
         rm disk/ballast
         intact "$run"
         rm -r "$run"
     done
-else
-    echo "no disk could be mounted: that part is left out"
 fi
+
+# ---- a disk that cannot be written to ----
+
+# refuses_to_write WHY: every command, onto disk
+refuses_to_write() {
+    fails_with 1 "disk/run/train.lock: cannot write: $1" athanor train --out disk/run --resume --quiet --steps 8
+    fails_with 1 "disk/new: cannot create folder: $1" athanor train "${options[@]}" --steps 4 --out disk/new
+    fails_with 1 "disk/grid.png: cannot write: $1" athanor sample disk/run -o disk/grid.png "${few[@]}"
+    fails_with 1 "disk/pictures: cannot create folder: $1" athanor sample disk/run --images disk/pictures "${few[@]}"
+    fails_with 1 "disk/run/000000.png: cannot write: $1" athanor sample disk/run --images disk/run "${few[@]}"
+    fails_with 1 "disk/run/table.csv: cannot write: $1" athanor "${compares[@]}" -o disk/run
+    fails_with 1 "disk/run/skip_tuning.json: cannot write: $1" athanor compare disk/run --samplers ddim --steps 2 --count 4 \
+               --data data --tune-skip -o out.d "${few[@]:4}"
+    fails_with 1 "disk/x.safetensors: cannot write: $1" athanor "${inverts[@]}" -o disk/x.safetensors
+    check "what is there can still be sampled" athanor sample disk/run -o sampled.png "${few[@]}"
+}
+if [ -n "$mounted" ]; then
+    rm -rf disk/*
+    cp -r half disk/run
+    mount -o remount,ro disk
+    refuses_to_write 'Read-only file system'
+    mount -o remount,rw disk
+    intact disk/run
+elif [ "$(id -u)" != 0 ]; then
+    cp -r half disk/run
+    chmod a-w disk disk/run
+    refuses_to_write 'Permission denied'
+    chmod u+w disk disk/run
+    intact disk/run
+else
+    echo "no disk could be mounted: these parts are left out"
+fi
+
+# ---- a folder that goes away under a trainer ----
+
+before_cleanup() {
+    if [ -n "$pid" ]; then kill -9 $pid 2>/dev/null; fi
+    if [ -n "$mounted" ]; then umount "$tmp/disk"; fi
+}
+pid=
+# lost RUN COMMAND...: the command takes the folder of a training run away
+lost() {
+    local run=$1 code=0
+    shift
+    "$program" train "${options[@]}" --sample-count 0 --steps 1000000 --out "$run" >out 2>err & pid=$!
+    if ! wait_for 60 has_steps "$run" 20; then failed "$run does not begin" "$(cat err)"; fi
+    check "the folder goes" "$@"
+    wait $pid || code=$?
+    pid=
+    same "$run: exit status" $code 1
+    same "$run: one line" "$(wc -l <err) $(wc -c <out)" "1 0"
+    check "$run: it names the file" grep -qE "^athanor: train: $run/[a-z_./]*: (is gone|cannot (write|rename into place|create folder))" err
+    if [ -e "$run" ]; then failed "$run is back" "$(find "$run")"; fi
+}
+lost moved-away mv moved-away moved
+check "a run whose folder was moved can be sampled" athanor sample moved -o sampled.png "${few[@]}"
+at=$(athanor info moved --json | tee info.json >/dev/null; json_value info.json step)
+check "and goes on from its last checkpoint, step $at" athanor train --out moved --resume --quiet --steps $((at + 3))
+check "the same, unbroken" athanor train "${options[@]}" --sample-count 0 --steps $((at + 3)) --out moved-not
+check "to the same state" same_state moved/training_state.safetensors moved-not/training_state.safetensors
+check "and the same weights" cmp moved/$weights moved-not/$weights
+remove() { while ! rm -rf removed; do :; done; } # the trainer may write as it goes
+lost removed remove
 
 # ---- standard output, and a device as a file ----
 
