@@ -89,6 +89,7 @@ const ath_sampler ath_sampler_abv = {
     .order = 4,
     .nfe_per_step = 1,
     .n_work = ATH_MULTISTEP_WORK + 1,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = 1,

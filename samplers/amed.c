@@ -131,6 +131,7 @@ const ath_sampler ath_sampler_amed = {
     .order = 2,
     .nfe_per_step = 2,
     .n_work = ATH_MULTISTEP_WORK + 1,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = 6,

@@ -238,6 +238,7 @@ const ath_sampler ath_sampler_dpm_adaptive = {
     .nfe_per_step = 3,
     .n_work = ATH_DPM_STATES + 4,
     .adaptive = true,
+    .needs_signal = true,
     .view = ATH_VIEW_SIGMA,
     .options = options,
     .n_options = sizeof options / sizeof *options,

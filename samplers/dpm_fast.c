@@ -63,6 +63,7 @@ const ath_sampler ath_sampler_dpm_fast = {
     .order = 2,
     .nfe_per_step = 1,
     .n_work = ATH_DPM_STATES + 1,
+    .needs_signal = true,
     .view = ATH_VIEW_SIGMA,
     .options = options,
     .n_options = sizeof options / sizeof *options,

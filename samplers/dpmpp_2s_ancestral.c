@@ -39,6 +39,7 @@ const ath_sampler ath_sampler_dpmpp_2s_ancestral = {
     .nfe_per_step = 2,
     .n_work = 3,
     .stochastic = true,
+    .needs_signal = true,
     .view = ATH_VIEW_SIGMA,
     .options = options,
     .n_options = sizeof options / sizeof *options,

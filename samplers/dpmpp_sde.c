@@ -93,6 +93,7 @@ const ath_sampler ath_sampler_dpmpp_sde = {
     .nfe_per_step = 2,
     .n_work = 5,
     .stochastic = true,
+    .needs_signal = true,
     .view = ATH_VIEW_SIGMA,
     .options = options,
     .n_options = 4,

@@ -51,6 +51,7 @@ const ath_sampler ath_sampler_euler = {
     .order = 1,
     .nfe_per_step = 1,
     .n_work = 3,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = sizeof options / sizeof *options,

@@ -58,6 +58,7 @@ const ath_sampler ath_sampler_heun = {
     .order = 2,
     .nfe_per_step = 2,
     .n_work = 4,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = sizeof options / sizeof *options,

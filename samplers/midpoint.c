@@ -40,6 +40,7 @@ const ath_sampler ath_sampler_midpoint = {
     .order = 2,
     .nfe_per_step = 2,
     .n_work = 3,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = 1,

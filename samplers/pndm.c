@@ -78,6 +78,7 @@ const ath_sampler ath_sampler_pndm = {
     .order = 2,
     .nfe_per_step = 1,
     .n_work = ATH_MULTISTEP_WORK + 3,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = 1,

@@ -48,6 +48,7 @@ const ath_sampler ath_sampler_rk4 = {
     .order = 4,
     .nfe_per_step = 4,
     .n_work = 4,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = 1,

@@ -234,6 +234,7 @@ const ath_sampler ath_sampler_rk45 = {
     .nfe_per_step = 6,
     .n_work = ATH_DP_STAGES + 4,
     .adaptive = true,
+    .needs_signal = true,
     .view = ATH_VIEW_ODE,
     .options = options,
     .n_options = sizeof options / sizeof *options,

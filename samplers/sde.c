@@ -49,6 +49,7 @@ const ath_sampler ath_sampler_sde = {
     .nfe_per_step = 1,
     .n_work = 2,
     .stochastic = true,
+    .needs_signal = true,
     .view = ATH_VIEW_SIGMA,
     .options = options,
     .n_options = 1,

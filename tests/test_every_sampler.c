@@ -19,15 +19,15 @@ static ath_dataset bars(void) {
     return d;
 }
 
-static void train(const char *objective, const char *run) {
+static void train(const char *objective, const char *extra, const char *run) {
     int n;
     ath_err err = {0};
     const ath_option *table = ath_train_table(&n);
     ath_train_options o;
     char text[512];
     snprintf(text, sizeof text,
-             "base-channels=8,norm-groups=4,time-embedding=16,batch=8,sample-count=0,steps=20,lr=2e-3,objective=%s",
-             objective);
+             "base-channels=8,norm-groups=4,time-embedding=16,batch=8,sample-count=0,steps=20,lr=2e-3,objective=%s%s",
+             objective, extra);
     ath_options_default(table, n, &o);
     CHECK_OK(ath_preset_apply("tiny", &o, &err));
     CHECK_OK(ath_options_parse(table, n, &o, text, &err));
@@ -59,43 +59,57 @@ static void draw(const ath_source *s, const ath_sampler *sampler, ath_spacing sp
     free(config);
 }
 
-static void check_sampler(const ath_source *one, const ath_source *two, const ath_sampler *sampler,
+static void check_sampler(const ath_source *one, const ath_source *two, const ath_sampler *sampler, ath_spacing how,
                           const char *objective) {
-    static const ath_spacing spacings[] = {ATH_KARRAS, ATH_UNIFORM_FLOW};
-    for (int k = 0; k < 3; k++) {
-        const ath_spacing how = k < 2 ? spacings[k] : ath_source_spacing(one, sampler);
-        float all[COUNT * DIM], some[COUNT * DIM];
-        draw(one, sampler, how, COUNT, true, all);
-        draw(two, sampler, how, 2, true, some);
-        for (int i = 0; i < COUNT * DIM; i++)
-            CHECK(isfinite(all[i]), "%s on %s, %s: pixel %d is %g", sampler->name, objective, ath_spacing_name(how), i,
-                  (double)all[i]);
-        CHECK(memcmp(all, some, 2 * DIM * sizeof *all) == 0,
-              "%s on %s, %s: two images by two threads are not what they are among five by one", sampler->name,
-              objective, ath_spacing_name(how));
-    }
+    float all[COUNT * DIM], some[COUNT * DIM];
+    draw(one, sampler, how, COUNT, true, all);
+    draw(two, sampler, how, 2, true, some);
+    for (int i = 0; i < COUNT * DIM; i++)
+        CHECK(isfinite(all[i]), "%s on %s, %s: pixel %d is %g", sampler->name, objective, ath_spacing_name(how), i,
+              (double)all[i]);
+    CHECK(memcmp(all, some, 2 * DIM * sizeof *all) == 0,
+          "%s on %s, %s: two images by two threads are not what they are among five by one", sampler->name, objective,
+          ath_spacing_name(how));
 }
 
-static void every_sampler_draws_finite_images_from_every_objective(void **state) {
-    (void)state;
+/* Trains, and draws with every sampler: on these spacings, and on the one that suits. */
+static void check_every_sampler(const char *objective, const char *extra, const char *name, const ath_spacing *spacings,
+                                int n_spacings) {
     ath_err err = {0};
     int n;
     const ath_sampler *const *all = ath_sampler_all(&n);
+    const char *run = in_folder(name);
+    train(objective, extra, run);
+    ath_source *one, *two;
+    CHECK_OK(ath_source_open(&one, run, 1, &err));
+    CHECK_OK(ath_source_open(&two, run, 2, &err));
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k <= n_spacings; k++)
+            check_sampler(one, two, all[i], k < n_spacings ? spacings[k] : ath_source_spacing(one, all[i]), name);
+    ath_source_close(one);
+    ath_source_close(two);
+    print_message("%d samplers on %s\n", n, name);
+}
+
+static const ath_spacing spacings[] = {ATH_KARRAS, ATH_UNIFORM_FLOW, ATH_TRAILING};
+
+static void every_sampler_draws_finite_images_from_every_objective(void **state) {
+    (void)state;
     for (int p = 0; p < ath_prediction_count(); p++) {
         const char *objective = ath_prediction_name((ath_prediction)p);
-        const char *run = in_folder(objective);
-        train(objective, run);
-        ath_source *one, *two;
-        CHECK_OK(ath_source_open(&one, run, 1, &err));
-        CHECK_OK(ath_source_open(&two, run, 2, &err));
-        for (int i = 0; i < n; i++) check_sampler(one, two, all[i], objective);
-        ath_source_close(one);
-        ath_source_close(two);
+        check_every_sampler(objective, "", objective, spacings, 2);
     }
-    print_message("%d samplers, %d objectives\n", n, ath_prediction_count());
+}
+
+static void every_sampler_draws_finite_images_from_pure_noise(void **state) {
+    (void)state;
+    check_every_sampler("v_prediction", ",zero-snr=true", "zero-snr", spacings + 1, 2); /* karras suits most */
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_sampler_draws_finite_images_from_every_objective)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_sampler_draws_finite_images_from_every_objective),
+        cmocka_unit_test(every_sampler_draws_finite_images_from_pure_noise),
+    };
     return cmocka_run_group_tests_name("every sampler", tests, make_folder, remove_folder);
 }

@@ -77,11 +77,12 @@ static ath_schedule schedule_of(const json_t *config, const json_t *defaults) {
                                        config_number(config, defaults, "beta_start"),
                                        config_number(config, defaults, "beta_end"), &err));
     CHECK(s.alpha_bar != NULL, "no schedule is diffusers' \"%s\"", name);
+    if (is_on(config, defaults, "rescale_betas_zero_snr")) CHECK_OK(ath_schedule_rescale_zero_snr(&s, &err));
     return s;
 }
 
-/* The levels of a case: ours where the configuration is one we have, else (an offset, zero terminal SNR, an end
- * that is not clean) from the timesteps and alpha_bars that were recorded. */
+/* The levels of a case: ours where the configuration is one we have, else (an offset, an end that
+ * is not clean) from the timesteps and alpha_bars that were recorded. */
 static void levels_of(const json_t *one, const json_t *config, const json_t *defaults, ath_level *level) {
     const int n = (int)golden_number(one, "num_inference_steps");
     double t[MAX_STEPS], alpha_bar[MAX_STEPS];
@@ -91,14 +92,10 @@ static void levels_of(const json_t *one, const json_t *config, const json_t *def
     ath_spacing how;
     CHECK_OK(ath_spacing_parse(config_text(config, defaults, "timestep_spacing"), &how, &err));
     CHECK_OK(ath_levels(&(ath_process){.schedule = &s}, how, NULL, n, level, &err));
-    const bool rescaled = is_on(config, defaults, "rescale_betas_zero_snr");
     const double offset = how == ATH_LEADING ? config_number(config, defaults, "steps_offset") : 0;
     for (int i = 0; i < n; i++) {
         CHECK(level[i].t + offset == t[i], "level %d is timestep %g, expected %g - %g", i, level[i].t, t[i], offset);
-        if (rescaled)
-            level[i] = (ath_level){t[i], sqrt(alpha_bar[i]), sqrt(1 - alpha_bar[i])};
-        else if (offset != 0)
-            level[i] = ath_schedule_level(&s, t[i]);
+        if (offset != 0) level[i] = ath_schedule_level(&s, t[i]);
         CHECK(fabs(level[i].alpha * level[i].alpha - alpha_bar[i]) <= 1e-12 * alpha_bar[i],
               "level %d: alpha_bar %.17g, expected %.17g", i, level[i].alpha * level[i].alpha, alpha_bar[i]);
     }

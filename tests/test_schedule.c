@@ -27,11 +27,11 @@ static int kinds_count(void) {
 
 /* ---- golden ---- */
 
-/* Our name for one of the golden file's; NULL for what we do not have under any name: zero-terminal-SNR
- * betas (a rescaling), and improved-diffusion's, which are rescaled by 1000/T and equal ours at T = 1000. */
+/* Our name for one of the golden file's; NULL for what we do not have under any name: improved-diffusion's, which are rescaled by 1000/T and equal ours at T = 1000. */
 static const char *our_name(const char *golden) {
     static const char *const names[][2] = {{"linear", "linear"},
                                            {"scaled_linear", "scaled_linear"},
+                                           {"scaled_linear_zero_snr", "scaled_linear"},
                                            {"squaredcos_cap_v2", "cosine"},
                                            {"sigmoid", "sigmoid_beta"},
                                            {"su_keras_ddpm", "su"},
@@ -66,8 +66,10 @@ static void check_alpha_bars(const json_t *root) {
             for (size_t k = 0; k < n; k++) at[k] = (double)k;
         ath_schedule s = make(ours, (int)golden_number(one, "T"), number_or(params, "beta_start", 1e-4),
                               number_or(params, "beta_end", 0.02));
+        if (json_is_true(json_object_get(params, "rescale_betas_zero_snr")))
+            CHECK_OK(ath_schedule_rescale_zero_snr(&s, &err));
         for (size_t k = 0; k < n; k++) {
-            const double got = s.alpha_bar[(int)at[k]], error = fabs(got - alpha_bar[k]) / alpha_bar[k];
+            const double got = s.alpha_bar[(int)at[k]], error = fabs(got - alpha_bar[k]) / fmax(alpha_bar[k], 1e-300);
             if (error > worst) worst = error;
             CHECK(error < 1e-12, "%s, timestep %g: alpha_bar %.17g, expected %.17g", name, at[k], got, alpha_bar[k]);
         }
@@ -344,6 +346,44 @@ static void given_betas_make_the_schedule_they_came_from(void **state) {
     ath_schedule_free(&s);
 }
 
+/* sqrt(alpha_bar) is shifted and scaled: 0 at the last timestep, as it was at the first, differences in proportion. */
+static void rescaled_schedules_end_in_pure_noise(void **state) {
+    (void)state;
+    for (int k = 0; k < kinds_count(); k++) {
+        ath_schedule plain = make_kind(k, 1000), s = make_kind(k, 1000);
+        CHECK(!s.zero_snr, "%s is rescaled from the start", s.kind->name);
+        CHECK_OK(ath_schedule_rescale_zero_snr(&s, &err));
+        const ath_level last = ath_schedule_level(&s, 999);
+        CHECK(s.zero_snr && last.alpha == 0 && last.sigma == 1, "%s ends in alpha %g, sigma %g", s.kind->name,
+              last.alpha, last.sigma);
+        const double a = sqrt(plain.alpha_bar[0]), b = sqrt(plain.alpha_bar[999]);
+        for (int t = 0; t < 1000; t++) {
+            const double expected = (sqrt(plain.alpha_bar[t]) - b) * a / (a - b);
+            CHECK(fabs(sqrt(s.alpha_bar[t]) - expected) < 1e-15 && s.beta[t] == plain.beta[t],
+                  "%s, timestep %d: sqrt(alpha_bar) %.17g, expected %.17g", s.kind->name, t, sqrt(s.alpha_bar[t]),
+                  expected);
+        }
+        const ath_process p = {.schedule = &s};
+        for (double t = 0; t < 999; t += 0.25) {
+            const ath_level at = ath_schedule_level(&s, t), next = ath_schedule_level(&s, t + 0.25);
+            CHECK(next.alpha < at.alpha, "%s: alpha %g at %g, then %g", s.kind->name, at.alpha, t, next.alpha);
+            const ath_level same = ath_process_level(&p, at.sigma / at.alpha);
+            CHECK(fabs(same.t - t) < 1e-6, "%s: the level of timestep %g is that of %.9g", s.kind->name, t, same.t);
+        }
+        CHECK(ath_process_level(&p, (double)INFINITY).t == 999, "%s: pure noise is not the last timestep",
+              s.kind->name);
+        memcpy(plain.alpha_bar, s.alpha_bar, 1000 * sizeof *s.alpha_bar);
+        CHECK_OK(ath_schedule_rescale_zero_snr(&s, &err));
+        for (int t = 0; t < 1000; t++)
+            CHECK(fabs(s.alpha_bar[t] - plain.alpha_bar[t]) < 1e-15, "%s: again is not the same", s.kind->name);
+        ath_schedule_free(&s);
+        ath_schedule_free(&plain);
+    }
+    ath_schedule one = make("linear", 1, 1e-4, 0.02);
+    CHECK_FAILS(ath_schedule_rescale_zero_snr(&one, &err), ATH_E_ARG, "zero terminal SNR");
+    ath_schedule_free(&one);
+}
+
 static void wrong_schedules_are_refused(void **state) {
     (void)state;
     const ath_schedule_kind *linear = ath_schedule_kind_find("linear");
@@ -403,6 +443,7 @@ int main(void) {
         cmocka_unit_test(levels_go_from_noisy_to_clean_for_any_number_of_steps),
         cmocka_unit_test(halves_of_timesteps_are_rounded_to_even),
         cmocka_unit_test(given_betas_make_the_schedule_they_came_from),
+        cmocka_unit_test(rescaled_schedules_end_in_pure_noise),
         cmocka_unit_test(wrong_schedules_are_refused),
         cmocka_unit_test(wrong_spacings_and_step_counts_are_refused),
         cmocka_unit_test(every_kind_is_found_by_its_name),

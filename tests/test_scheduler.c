@@ -155,6 +155,38 @@ static void what_is_written_is_read_back(void **state) {
     CHECK(back.process.shift == 2, "shift came back as %g", back.process.shift);
 }
 
+/* diffusers rescales the betas that it reads, so the file has them as they were. Epsilon is read too: its model can be sampled
+ * from any timestep but the last. */
+static void zero_terminal_snr_is_written_and_read_back(void **state) {
+    (void)state;
+    int n_kinds;
+    const ath_schedule_kind *kinds = ath_schedule_kinds(&n_kinds);
+    static const double betas[4] = {0.1, 0.2, 0.4, 0.5};
+    for (int p = 0; p <= ATH_V; p++)
+        for (int k = 0; k <= n_kinds; k++) {
+            ath_scheduler s = {.prediction = (ath_prediction)p};
+            if (k < n_kinds)
+                CHECK_OK(ath_schedule_make(&s.schedule, &kinds[k], 100, 1e-3, 0.1, &err));
+            else
+                CHECK_OK(ath_schedule_from_betas(&s.schedule, betas, 4, &err));
+            CHECK_OK(ath_schedule_rescale_zero_snr(&s.schedule, &err));
+            json_t *o = ath_scheduler_write(&s, "0.30.0");
+            CHECK(json_is_true(json_object_get(o, "rescale_betas_zero_snr")), "the file does not say so");
+            const json_t *list = json_object_get(o, "trained_betas");
+            for (size_t t = 0; t < json_array_size(list); t++)
+                CHECK(json_number_value(json_array_get(list, t)) == s.schedule.beta[t], "beta %zu is rescaled", t);
+            json_decref(o);
+            ath_scheduler back = write_and_read(&s, "DDPMScheduler");
+            CHECK(back.schedule.zero_snr && back.schedule.timesteps == s.schedule.timesteps,
+                  "came back as it was made");
+            for (int t = 0; t < s.schedule.timesteps; t++)
+                CHECK(back.schedule.alpha_bar[t] == s.schedule.alpha_bar[t], "alpha_bar[%d] %.17g, written %.17g", t,
+                      back.schedule.alpha_bar[t], s.schedule.alpha_bar[t]);
+            ath_scheduler_free(&s);
+            ath_scheduler_free(&back);
+        }
+}
+
 /* ---- what is refused ---- */
 
 static void what_cannot_be_meant_is_refused(void **state) {
@@ -173,7 +205,7 @@ static void what_cannot_be_meant_is_refused(void **state) {
     check_refused("{\"trained_betas\": []}", "0 timesteps");
     check_refused("{\"trained_betas\": [0.1, -1]}", "beta 1 of 2 is -1");
     check_refused("{\"trained_betas\": [0.1, \"x\"]}", "beta 1 of 2 is 0");
-    check_refused("{\"rescale_betas_zero_snr\": true}", "rescale_betas_zero_snr");
+    check_refused("{\"rescale_betas_zero_snr\": true, \"num_train_timesteps\": 1}", "zero terminal SNR");
     check_refused(
         "{\"_class_name\": \"EulerDiscreteScheduler\", \"beta_start\": 1e-4, \"timestep_type\": \"continuous\"}",
         "timestep_type");
@@ -192,6 +224,7 @@ int main(void) {
         cmocka_unit_test(the_classes_of_diffusers_are_read),
         cmocka_unit_test(what_classes_have_in_common_is_read_of_any),
         cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(zero_terminal_snr_is_written_and_read_back),
         cmocka_unit_test(what_cannot_be_meant_is_refused),
     };
     return cmocka_run_group_tests_name("scheduler configurations", tests, NULL, NULL);

@@ -144,12 +144,49 @@ static void flow_and_edm_learn_eight_images_by_heart_too(void **state) {
     }
 }
 
+/* With the schedule rescaled to pure noise: v and x0 train, resume and are drawn from; nothing else is begun. */
+static void v_and_x0_train_to_zero_terminal_snr(void **state) {
+    (void)state;
+    ath_err err = {0};
+    ath_dataset d = images(N_IMAGES, 1);
+    d.format = (char *)"test";
+    const ath_train_hooks hooks = {.on_step = count_step, .should_stop = stop_here};
+    for (int p = 0; p < ath_prediction_count(); p++) {
+        char whole[64], pieces[64], extra[256];
+        const char *objective = ath_prediction_name((ath_prediction)p);
+        snprintf(whole, sizeof whole, "zero-%s", objective);
+        snprintf(pieces, sizeof pieces, "zero-pieces-%s", objective);
+        snprintf(extra, sizeof extra, "steps=5,zero-snr=true,objective=%s", objective);
+        const ath_train_options o = options(pieces, extra);
+        stop_at = 3;
+        const ath_status status = ath_train(&o, &d, &hooks, NULL, &err);
+        if (p != ATH_V && p != ATH_SAMPLE) {
+            CHECK(status == ATH_E_ARG && strstr(err.text, "--zero-snr") && strstr(err.text, "--objective"),
+                  "%s: status %d, %s", objective, (int)status, err.text);
+            continue;
+        }
+        CHECK_OK(status);
+        train(pieces, with(extra, "resume=true"));
+        train(whole, extra);
+        check_same_file(whole, pieces, weights);
+        check_same_file(whole, pieces, "scheduler/scheduler_config.json");
+        ath_model *m;
+        CHECK_OK(ath_model_open(&m, options(whole, extra).out, &err));
+        CHECK(m->schedule.zero_snr && m->schedule.alpha_bar[m->schedule.timesteps - 1] == 0,
+              "%s: the run's schedule ends in alpha_bar %g", objective,
+              m->schedule.alpha_bar[m->schedule.timesteps - 1]);
+        ath_model_destroy(m);
+    }
+    free_images(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_network_trains_with_every_objective),
         cmocka_unit_test(flow_and_edm_resume_to_the_same_bytes_too),
         cmocka_unit_test(the_datas_deviation_is_measured_once_and_kept),
         cmocka_unit_test(levels_of_flow_and_edm_are_stratified),
+        cmocka_unit_test(v_and_x0_train_to_zero_terminal_snr),
         cmocka_unit_test(flow_and_edm_learn_eight_images_by_heart_too),
     };
     return cmocka_run_group_tests_name("objectives", tests, make_folder, remove_folder);

@@ -75,6 +75,7 @@ static void add_process(json_t *o, const ath_process *p) {
     if (!p->schedule) return;
     json_object_set_new(o, "schedule", json_string(p->schedule->kind ? p->schedule->kind->name : "given betas"));
     json_object_set_new(o, "timesteps", json_integer(p->schedule->timesteps));
+    json_object_set_new(o, "zero_snr", json_boolean(p->schedule->zero_snr));
 }
 
 static double ratio_at(const ath_schedule *s, double t) {

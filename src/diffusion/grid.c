@@ -139,7 +139,7 @@ static void range_of(const ath_process *p, ath_spacing how, double *least, doubl
     *most = own && p->sigma_max > 0 ? p->sigma_max : 80;
     if (p->kind != ATH_PROCESS_VP || !p->schedule || how == ATH_EDM) return;
     *least = ratio_of(ath_schedule_level(p->schedule, 0));
-    *most = fmin(ratio_of(ath_schedule_level(p->schedule, p->schedule->timesteps - 1)), 200);
+    *most = fmin(ratio_of(ath_schedule_level(p->schedule, p->schedule->timesteps - 1)), ath_most_vp_ratio);
 }
 
 static ath_status by_ratio(const ath_process *p, ath_spacing how, const ath_grid_options *o, int points,

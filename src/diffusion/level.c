@@ -96,6 +96,7 @@ static ath_status from_betas(ath_schedule *s, const double *beta, int timesteps,
             return ath_fail(err, ATH_E_ARG, "schedule: beta %d of %d is %g, expected 0 < beta <= 1", i, timesteps,
                             beta[i]);
         product *= 1 - beta[i];
+        s->beta[i] = beta[i];
         s->alpha_bar[i] = product;
     }
     return ATH_OK;
@@ -110,9 +111,10 @@ static ath_status check_timesteps(int timesteps, ath_err *err) {
 ath_status ath_schedule_from_betas(ath_schedule *s, const double *beta, int timesteps, ath_err *err) {
     *s = (ath_schedule){.timesteps = timesteps};
     ATH_TRY(check_timesteps(timesteps, err));
+    s->beta = malloc((size_t)timesteps * sizeof *s->beta);
     s->alpha_bar = malloc((size_t)timesteps * sizeof *s->alpha_bar);
-    if (!s->alpha_bar) return ath_fail(err, ATH_E_MEM, "schedule: out of memory");
-    const ath_status status = from_betas(s, beta, timesteps, err);
+    const ath_status status = s->beta && s->alpha_bar ? from_betas(s, beta, timesteps, err)
+                                                      : ath_fail(err, ATH_E_MEM, "schedule: out of memory");
     if (status != ATH_OK) ath_schedule_free(s);
     return status;
 }
@@ -132,9 +134,28 @@ ath_status ath_schedule_make(ath_schedule *s, const ath_schedule_kind *kind, int
     return status;
 }
 
+ath_status ath_schedule_rescale_zero_snr(ath_schedule *s, ath_err *err) {
+    const int last = s->timesteps - 1;
+    const double first = sqrt(s->alpha_bar[0]), least = sqrt(s->alpha_bar[last]);
+    if (!(first > least))
+        return ath_fail(
+            err, ATH_E_ARG,
+            "schedule: alpha_bar is %g at the first timestep and %g at the last: expected less at the last, "
+            "to be rescaled to zero terminal SNR",
+            s->alpha_bar[0], s->alpha_bar[last]);
+    for (int i = 0; i < last; i++) {
+        const double root = (sqrt(s->alpha_bar[i]) - least) * (first / (first - least));
+        s->alpha_bar[i] = root * root;
+    }
+    s->alpha_bar[last] = 0;
+    s->zero_snr = true;
+    return ATH_OK;
+}
+
 void ath_schedule_free(ath_schedule *s) {
+    free(s->beta);
     free(s->alpha_bar);
-    s->alpha_bar = NULL;
+    s->beta = s->alpha_bar = NULL;
 }
 
 ath_level ath_schedule_level(const ath_schedule *s, double t) {
@@ -143,7 +164,9 @@ ath_level ath_schedule_level(const ath_schedule *s, double t) {
     const int low = (int)t;
     double alpha_bar = s->alpha_bar[low];
     const double fraction = t - low;
-    if (fraction > 0) {
+    if (fraction > 0 && s->alpha_bar[low + 1] == 0)
+        alpha_bar *= (1 - fraction) * (1 - fraction);
+    else if (fraction > 0) {
         /* sigma/alpha = sqrt((1 - alpha_bar)/alpha_bar), geometrically between neighbours */
         const double next = s->alpha_bar[low + 1];
         const double log_ratio = (1 - fraction) * log((1 - alpha_bar) / alpha_bar) + fraction * log((1 - next) / next);
@@ -170,8 +193,9 @@ static double timestep_of(const ath_schedule *s, double ratio) {
             high = middle;
     }
     const double a = s->alpha_bar[low], b = s->alpha_bar[high];
+    if (b == 0) return low + 1 - sqrt(alpha_bar / a);
     const double from = log((1 - a) / a), to = log((1 - b) / b);
-    return isfinite(to) ? low + (2 * log(ratio) - from) / (to - from) : low; /* b = 0: pure noise comes next */
+    return low + (2 * log(ratio) - from) / (to - from);
 }
 
 ath_level ath_process_level(const ath_process *p, double ratio) {

@@ -35,17 +35,24 @@ typedef struct ath_schedule {
     const ath_schedule_kind *kind; /* NULL: made from given betas */
     int timesteps;
     double beta_start, beta_end;
-    double *alpha_bar; /* (timesteps), owned */
+    bool zero_snr;     /* alpha_bar was rescaled to end in pure noise: ath_schedule_rescale_zero_snr */
+    double *beta;      /* (timesteps), owned: as they were made or given, before any rescaling       */
+    double *alpha_bar; /* (timesteps), owned                                                         */
 } ath_schedule;
 
 /* Fails with ATH_E_ARG for timesteps outside 1..1000000 or betas outside (0, 1]. */
 ath_status ath_schedule_make(ath_schedule *s, const ath_schedule_kind *kind, int timesteps, double beta_start,
                              double beta_end, ath_err *err);
 ath_status ath_schedule_from_betas(ath_schedule *s, const double *beta, int timesteps, ath_err *err);
+/* Shifts and scales sqrt(alpha_bar) so that it is 0 at the last timestep and what it was at the first: training then sees the pure
+ * noise that sampling starts from (Lin et al. 2023, arXiv:2305.08891, algorithm 1; diffusers' rescale_betas_zero_snr). x0 cannot
+ * be had from epsilon or the score there. Again it changes nothing. Fails with ATH_E_ARG when the first timestep has no more
+ * signal than the last. */
+ath_status ath_schedule_rescale_zero_snr(ath_schedule *s, ath_err *err);
 void ath_schedule_free(ath_schedule *s); /* accepts a zeroed schedule */
 
-/* The level of timestep t; a fraction is interpolated linearly in log(sigma/alpha). t < 0 is
- * the clean level. */
+/* The level of timestep t; a fraction is interpolated linearly in log(sigma/alpha), on the way to pure noise in alpha.
+ * t < 0 is the clean level. */
 ath_level ath_schedule_level(const ath_schedule *s, double t);
 
 /* A forward process: the curve of its (alpha, sigma). One number names a level of it, ratio = sigma/alpha, so that
@@ -63,6 +70,9 @@ typedef struct ath_process {
     double rho;                   /* of ve: of its karras grid; 0: 7                                */
     double shift;                 /* of flow, towards noise; 0: 1, none                             */
 } ath_process;
+
+/* Beyond this sigma/alpha there is no signal left to tell levels of a vp process apart. */
+static const double ath_most_vp_ratio = 200;
 
 const char *ath_process_name(ath_process_kind kind); /* "vp", "ve", "flow" */
 /* The level where sigma/alpha = ratio, from 0 (clean) to INFINITY (pure noise). */

@@ -10,8 +10,9 @@
 static const double most_ratio = 0x1p20;
 
 struct ath_sample_run {
-    ath_view view;          /* OWN or SIGMA                                          */
+    ath_view view;          /* OWN or SIGMA, which the job's states are in now      */
     const ath_level *level; /* in the model's own coordinates, as they were given   */
+    int n_steps, first;     /* as given; steps that are done before the sampler's   */
     ath_level *mine;        /* (n_steps + 1), in the sampler's                       */
     ath_level *own_levels;  /* (n)                                                   */
     double *scaled;         /* (n, dim): the model's x for the denoiser and on_step  */
@@ -167,7 +168,7 @@ double ath_x0_variance(ath_sample_job *job, int i, const double *x0) {
 ath_status ath_step_done_at(ath_sample_job *job, int step, const double *x, const double *x0) {
     if (!job->on_step) return ATH_OK;
     const ath_level own = in_own_view(job, job->level[step + 1]);
-    return job->on_step(job->user, step, scaled_by_alpha(job, x, &own, 0), x0);
+    return job->on_step(job->user, job->run->first + step, scaled_by_alpha(job, x, &own, 0), x0);
 }
 
 ath_status ath_step_done(ath_sample_job *job, int step, const double *x0) {
@@ -197,13 +198,13 @@ static ath_status check_levels(const ath_sample_job *job) {
     return ATH_OK;
 }
 
-static ath_status allocate(const ath_sampler *s, ath_sample_job *job, ath_sample_run *r) {
+static ath_status allocate(const ath_sampler *s, ath_sample_job *job, ath_sample_run *r, bool scaled) {
     const size_t len = job->n * job->dim;
     r->mine = malloc(((size_t)job->n_steps + 1) * sizeof *r->mine);
     r->own_levels = malloc((job->n + 1) * sizeof *r->own_levels);
-    if (r->view != ATH_VIEW_OWN) r->scaled = malloc((len + 1) * sizeof *r->scaled);
+    if (scaled) r->scaled = malloc((len + 1) * sizeof *r->scaled);
     job->work = malloc(((size_t)s->n_work * len + 1) * sizeof *job->work);
-    if (!r->mine || !r->own_levels || !job->work || (r->view != ATH_VIEW_OWN && !r->scaled))
+    if (!r->mine || !r->own_levels || !job->work || (scaled && !r->scaled))
         return ath_fail(job->err, ATH_E_MEM, "out of memory for %zu images", job->n);
     return ATH_OK;
 }
@@ -217,6 +218,7 @@ static void release(ath_sample_job *job, ath_sample_run *r) {
     free(r->bridge);
     free(job->work);
     job->level = r->level;
+    job->n_steps = r->n_steps;
     job->work = NULL;
     job->run = NULL;
 }
@@ -228,21 +230,71 @@ static void scale_state(ath_sample_job *job, ath_level at, bool in) {
     for (size_t k = 0; k < job->n * job->dim; k++) job->x[k] *= by;
 }
 
+/* Whether a step leaves a level where noise is all there is, and goes far: down to less than an eighth, where x0 differs. (The
+ * noisiest level of a capped grid is ath_most_vp_ratio but for rounding.) An adaptive sampler's steps are not known, and its error
+ * is measured against x, which is large there: it begins where a signal does. */
+static bool leaves_noise(const ath_sampler *s, const ath_process *p, ath_level from, ath_level to) {
+    if (from.alpha == 0) return true;
+    if (p->kind != ATH_PROCESS_VP) return false;
+    const double ratio = from.sigma / from.alpha;
+    if (s->adaptive) return ratio > ath_most_vp_ratio * (1 + 1e-12);
+    return ratio >= ath_most_vp_ratio * (1 - 1e-12) && to.sigma < to.alpha * ratio / 8;
+}
+
+/* DDIM's step, in the model's coordinates. x0: work, then what the network says at s. */
+static ath_status ddim_step(ath_sample_job *job, ath_level s, ath_level t, double *x0) {
+    const double keep = t.sigma / s.sigma, gain = t.alpha - keep * s.alpha;
+    ATH_TRY(ath_predict(job, job->x, s, x0));
+    for (size_t k = 0; k < job->n * job->dim; k++) job->x[k] = keep * job->x[k] + gain * x0[k];
+    return ATH_OK;
+}
+
+/* Steps to the first level with a signal, an adaptive sampler's to where one begins; *begin: where x is. */
+static ath_status leave_noise(const ath_sampler *s, ath_sample_job *job, ath_level *begin) {
+    double *x0 = job->work;
+    while (job->n_steps > 0 && leaves_noise(s, &job->process, job->level[0], job->level[1])) {
+        const ath_level from = job->level[0], to = job->level[1];
+        if (s->adaptive && to.sigma < ath_most_vp_ratio * to.alpha) {
+            *begin = ath_process_level(&job->process, ath_most_vp_ratio);
+            return ddim_step(job, from, *begin, x0);
+        }
+        ATH_TRY(ddim_step(job, from, to, x0));
+        ATH_TRY(ath_step_done(job, 0, x0));
+        *begin = to;
+        job->level++;
+        job->n_steps--;
+        job->run->first++;
+    }
+    return ATH_OK;
+}
+
+/* What is left of the job, from x at `begin`, in the sampler's view. */
+static ath_status run_in_view(const ath_sampler *s, ath_sample_job *job, ath_level begin, ath_view view) {
+    ath_sample_run *r = job->run;
+    const int n = job->n_steps;
+    for (int i = 0; i <= n; i++) {
+        const ath_level at = i ? job->level[i] : begin;
+        r->mine[i] = view == ATH_VIEW_OWN ? at : in_sigma_view(at);
+    }
+    r->view = view;
+    job->level = r->mine;
+    scale_state(job, job->level[0], true);
+    const ath_status status = s->run(job);
+    scale_state(job, job->level[n], false);
+    return status;
+}
+
 ath_status ath_sampler_run(const ath_sampler *s, ath_sample_job *job) {
     ATH_TRY(check_levels(job));
     ATH_TRY(check_x0_variance(s, job));
     const bool own = s->view == ATH_VIEW_OWN || (s->view == ATH_VIEW_ODE && job->process.kind == ATH_PROCESS_FLOW);
-    ath_sample_run r = {.view = own ? ATH_VIEW_OWN : ATH_VIEW_SIGMA, .level = job->level, .last_cell = UINT32_MAX};
+    ath_sample_run r = {.level = job->level, .n_steps = job->n_steps, .last_cell = UINT32_MAX};
     job->run = &r;
     job->nfe = job->draws = 0;
-    ath_status status = allocate(s, job, &r);
-    if (status == ATH_OK) {
-        for (int i = 0; i <= job->n_steps; i++) r.mine[i] = own ? job->level[i] : in_sigma_view(job->level[i]);
-        job->level = r.mine;
-        scale_state(job, job->level[0], true);
-        status = s->run(job);
-        scale_state(job, job->level[job->n_steps], false);
-    }
+    ath_status status = allocate(s, job, &r, !own);
+    ath_level begin = job->level[0];
+    if (status == ATH_OK && s->needs_signal && !own) status = leave_noise(s, job, &begin);
+    if (status == ATH_OK && job->n_steps > 0) status = run_in_view(s, job, begin, own ? ATH_VIEW_OWN : ATH_VIEW_SIGMA);
     release(job, &r);
     return status;
 }

@@ -93,6 +93,12 @@ typedef struct ath_sampler {
     int n_work;      /* states of work memory */
     bool stochastic; /* draws noise with its default options */
     bool adaptive;   /* chooses its own steps between level[0] and the last that is not clean */
+    /* From pure noise, or a vp process' level with sigma/alpha of ath_most_vp_ratio or more, a straight line in sigma down to less
+     * than an eighth of it misses by many times the image. With this set DDIM's steps lead from there, one evaluation each and no noise
+     * drawn, which are exact as long as x0 stays the same, as it does there; run() then sees the levels that are left, if any,
+     * as if the job began with them (an adaptive sampler begins at ath_most_vp_ratio). Of no effect where the view is the
+     * model's own. */
+    bool needs_signal;
     ath_view view;
     const ath_option *options;
     int n_options;
@@ -113,7 +119,7 @@ const ath_sampler *ath_sampler_find(const char *name); /* NULL if there is none 
  * and on_step do. */
 ath_status ath_sampler_run(const ath_sampler *s, ath_sample_job *job);
 bool ath_sampler_needs_x0_variance(const ath_sampler *s, const void *config);
-/* Evaluations of n_steps steps; 0 for an adaptive sampler, which cannot tell. */
+/* Evaluations of n_steps steps; 0 for an adaptive sampler, which cannot tell. Fewer where DDIM's steps stand in (needs_signal). */
 int ath_sampler_nfe(const ath_sampler *s, const void *config, int n_steps, bool to_clean);
 
 /* ---- for samplers ---- */

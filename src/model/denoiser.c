@@ -91,8 +91,11 @@ static ath_status x0_from(const ath_model_denoiser *d, size_t slot, const double
     const size_t dim = image_len(m);
     const ath_to_x0 k = ath_prediction_to_x0(m->prediction, at, m->sigma_data);
     if (!isfinite(k.k_x) || !isfinite(k.k_f))
-        return ath_fail(err, ATH_E_ARG, "%s cannot be turned into an image at pure noise (alpha = 0)",
-                        ath_prediction_name(m->prediction));
+        return ath_fail(
+            err, ATH_E_ARG,
+            "%s cannot be turned into an image at pure noise (timestep %g, alpha = 0): use a spacing that keeps "
+            "away from there, as leading or karras",
+            ath_prediction_name(m->prediction), at.t);
     for (size_t j = 0; j < dim; j++) x0[j] = k.k_x * x[j] + k.k_f * (double)d->f[slot * dim + j];
     return ATH_OK;
 }

@@ -46,8 +46,6 @@ static ath_status read_vp(ath_schedule *s, const json_t *o, const char *path, at
     ATH_TRY(ath_json_int(o, "num_train_timesteps", 1000, 1, 1000000, &timesteps, path, err));
     ATH_TRY(ath_json_number(o, "beta_start", default_beta_start, 0, 1, &start, path, err));
     ATH_TRY(ath_json_number(o, "beta_end", default_beta_end, 0, 1, &end, path, err));
-    if (json_is_true(json_object_get(o, "rescale_betas_zero_snr")))
-        return ath_fail(err, ATH_E_FORMAT, "%s: rescale_betas_zero_snr is true, which is not supported", path);
     if (!kind) kind = kind_of_diffusers(name ? name : "linear");
     ath_status status;
     if (json_is_array(betas) && !ours)
@@ -56,7 +54,11 @@ static ath_status read_vp(ath_schedule *s, const json_t *o, const char *path, at
         return ath_fail(err, ATH_E_FORMAT, "%s: beta_schedule \"%s\" is not known", path, name ? name : "");
     else
         status = ath_schedule_make(s, kind, timesteps, start, end, err);
-    return status == ATH_OK ? ATH_OK : ath_fail_within(err, ATH_E_FORMAT, "%s", path);
+    if (status == ATH_OK && json_is_true(json_object_get(o, "rescale_betas_zero_snr")))
+        status = ath_schedule_rescale_zero_snr(s, err);
+    if (status == ATH_OK) return ATH_OK;
+    ath_schedule_free(s);
+    return ath_fail_within(err, ATH_E_FORMAT, "%s", path);
 }
 
 static ath_status read_ve(ath_process *p, const json_t *o, const char *path, ath_err *err) {
@@ -143,10 +145,10 @@ ath_status ath_scheduler_read(ath_scheduler *s, const json_t *object, const char
 
 const char *ath_scheduler_class(const ath_scheduler *s) { return classes[s->process.kind]; }
 
+/* The betas before any rescaling: diffusers rescales what it reads. */
 static json_t *betas_of(const ath_schedule *s) {
     json_t *list = json_array();
-    for (int i = 0; i < s->timesteps; i++)
-        json_array_append_new(list, json_real(1 - s->alpha_bar[i] / (i ? s->alpha_bar[i - 1] : 1)));
+    for (int i = 0; i < s->timesteps; i++) json_array_append_new(list, json_real(s->beta[i]));
     return list;
 }
 
@@ -164,7 +166,7 @@ static void write_vp(json_t *o, const ath_schedule *s, ath_prediction prediction
     json_object_set_new(o, "prediction_type", json_string(ath_prediction_name(prediction)));
     json_object_set_new(o, "timestep_spacing", json_string(ath_spacing_name(ath_prediction_spacing(prediction))));
     json_object_set_new(o, "steps_offset", json_integer(0));
-    json_object_set_new(o, "rescale_betas_zero_snr", json_false());
+    json_object_set_new(o, "rescale_betas_zero_snr", json_boolean(s->zero_snr));
 }
 
 static void write_edm(json_t *o, const ath_process *p, double sigma_data) {

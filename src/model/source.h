@@ -30,7 +30,7 @@ ath_source ath_source_of(ath_model *m, ath_workers *workers);
 
 /* The spacing that suits source and sampler: for ddpm and ddim, on a schedule, what suits the prediction; else karras, or flow for a
  * flow. (A schedule that ends in pure noise, as the cosine does, has sigma/alpha = 20000 there: a method that draws
- * a straight line, or a curve, from there to 8 misses by thousands.) */
+ * a straight line, or a curve, from there to 8 misses by thousands, so that it begins after a step of DDIM's: sampler.h.) */
 ath_spacing ath_source_spacing(const ath_source *s, const ath_sampler *sampler);
 
 #endif

@@ -51,7 +51,7 @@ static const ath_option table[] = {
      .help = "dropout in the residual blocks"},
     {FIELD(time_embedding, "time-embedding"), INT, .dflt = "0", .min = 0, .max = 65536, .value = "N",
      .help = "width of the time embedding; 0: 4 times the base channels"},
-    /* diffusion: 6 */
+    /* diffusion: 7 */
     {FIELD(objective, "objective"), TEXT, .dflt = "epsilon", .choices = "epsilon|sample|v_prediction|score|flow|edm",
      .value = "NAME", .help = "what the network predicts, and on which process, see `athanor list objectives`"},
     {FIELD(schedule, "schedule"), TEXT, .dflt = "cosine",
@@ -63,6 +63,9 @@ static const ath_option table[] = {
      .help = "first beta of the schedules that have one"},
     {FIELD(beta_end, "beta-end"), FLOAT, .dflt = "0.02", .min = 1e-9, .max = 1, .value = "B",
      .help = "last beta of the schedules that have one"},
+    {FIELD(zero_snr, "zero-snr"), BOOL, .dflt = "false",
+     .help = "rescale the schedule to end in pure noise, which sampling starts from; with objective v_prediction or "
+             "sample"},
     {FIELD(loss_weight, "loss-weight"), TEXT, .dflt = "uniform", .choices = "uniform|min-snr|p2", .value = "NAME",
      .help = "how much each noise level counts"},
     /* training: 16 */
@@ -123,8 +126,8 @@ static const ath_option table[] = {
 enum { N_TABLE = sizeof table / sizeof *table };
 
 static const ath_option_group groups[] = {
-    {"data", 0, 9}, {"network", 9, 9}, {"diffusion", 18, 6}, {"training", 24, 16}, {"run", 40, 9}};
-_Static_assert(N_TABLE == 49, "the groups cover the table");
+    {"data", 0, 9}, {"network", 9, 9}, {"diffusion", 18, 7}, {"training", 25, 16}, {"run", 41, 9}};
+_Static_assert(N_TABLE == 50, "the groups cover the table");
 
 const ath_option *ath_train_table(int *n) {
     *n = N_TABLE;

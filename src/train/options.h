@@ -21,6 +21,7 @@ typedef struct ath_train_options {
     char objective[ATH_TEXT_LEN], schedule[ATH_TEXT_LEN], loss_weight[ATH_TEXT_LEN];
     int timesteps;
     double beta_start, beta_end;
+    bool zero_snr;
     /* training */
     int batch, micro_batch;
     int64_t steps;

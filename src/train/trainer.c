@@ -68,10 +68,19 @@ static ath_status make_scheduler(const trainer *t, ath_scheduler *s, ath_err *er
     if (!kind)
         return ath_fail(err, ATH_E_ARG, "schedule: \"%s\" is not known, see `athanor list schedules`", o->schedule);
     ATH_TRY(ath_prediction_parse(o->objective, &prediction, err));
+    if (o->zero_snr && prediction != ATH_V && prediction != ATH_SAMPLE)
+        return ath_fail(
+            err, ATH_E_ARG,
+            "--zero-snr with --objective %s: expected --objective v_prediction or sample, which an image can be "
+            "had from at pure noise",
+            o->objective);
     const ath_process_kind process = ath_prediction_process(prediction);
     if (process == ATH_PROCESS_VP) {
         *s = (ath_scheduler){.prediction = prediction};
-        return ath_schedule_make(&s->schedule, kind, o->timesteps, o->beta_start, o->beta_end, err);
+        ATH_TRY(ath_schedule_make(&s->schedule, kind, o->timesteps, o->beta_start, o->beta_end, err));
+        const ath_status status = o->zero_snr ? ath_schedule_rescale_zero_snr(&s->schedule, err) : ATH_OK;
+        if (status != ATH_OK) ath_scheduler_free(s);
+        return status;
     }
     ATH_TRY(ath_scheduler_read_process(s, process, NULL, o->out, err));
     if (prediction == ATH_EDM_F) s->sigma_data = data_std(t->data);
@@ -242,7 +251,10 @@ static void describe(const trainer *t) {
              "%d images %dx%dx%d (%.64s), %s %s with %zu parameters, %s%s%s, batch %d in micro-batches of %d "
              "on %d threads, %.0f MiB of work memory",
              d->n, d->w, d->h, d->c, d->format, o->preset, o->net, t->model->n_params,
-             t->model->process.schedule ? o->schedule : "", t->model->process.schedule ? " schedule, " : "",
+             t->model->process.schedule ? o->schedule : "",
+             o->zero_snr                  ? " schedule to zero SNR, "
+             : t->model->process.schedule ? " schedule, "
+                                          : "",
              o->objective, o->batch, o->micro_batch, ath_workers_threads(t->workers),
              (double)ath_workers_bytes(t->workers) / 1048576);
     t->hooks->on_start(t->hooks->user, text);

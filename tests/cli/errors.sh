@@ -131,6 +131,7 @@ refuses 2 '--sampler ddim: "eta": expected key=value' athanor sample run -o grid
 refuses 2 '--spacing: "trailling" is not known.*leading.*linspace.*trailing' athanor sample run -o grid.png --spacing trailling
 new=(--quiet --threads 1 --data data --out new)
 refuses 2 '--net: "unett" is not known; did you mean unet\?.*mlp, unet' athanor train "${new[@]}" --net unett
+refuses 2 '--zero-snr with --objective epsilon: expected --objective v_prediction or sample' athanor train "${new[@]}" --zero-snr
 refuses 2 '--schedule: "cosin" is not known.*linear.*cosine.*su' athanor train "${new[@]}" --schedule cosin
 refuses 2 '--objective: "epsilom" is not known.*epsilon.*v_prediction' athanor train "${new[@]}" --objective epsilom
 refuses 2 '--loss-weight: "min-sbr" is not known.*min-snr' athanor train "${new[@]}" --loss-weight min-sbr

@@ -16,7 +16,7 @@ exits 0 built/athanor list samplers
 check "the new sampler is listed" grep -q '^ralston .*order 2' out
 exits 0 built/athanor list samplers ralston
 check "and its option" grep -q 'end .*default 0.666' out
-exits 0 built/athanor sample run -o grid.png --sampler ralston:end=0.75 --steps 3 --count 4 --json --quiet
+exits 0 built/athanor sample run -o grid.png --sampler ralston:end=0.75 --steps 3 --spacing leading --count 4 --json --quiet
 check "it draws" is_png grid.png
 same "in two evaluations a step, but for the last" "$(json_value out nfe)" 5
 done_testing
