@@ -42,8 +42,9 @@ typedef struct ath_grid_options {
 const ath_option *ath_grid_table(int *n);
 
 /* level[0..n_steps], the noisiest first. The range of sigma/alpha of a vp process is its schedule's, but at most
- * ath_most_vp_ratio: beyond, as at the end of the cosine schedule, there is no signal left to tell levels apart. Fails with ATH_E_ARG when n_steps is below 1 or
- * beyond the timesteps, when a ve process is asked for timesteps, or when the range is empty. */
+ * ath_most_vp_ratio: beyond, as at the end of the cosine schedule, there is no signal left to tell levels apart. Fails with
+ * ATH_E_ARG when n_steps is below 1 or beyond the timesteps, when a ve process is asked for timesteps, or when the range is
+ * empty. */
 ath_status ath_levels(const ath_process *p, ath_spacing how, const ath_grid_options *o, int n_steps, ath_level *level,
                       ath_err *err);
 

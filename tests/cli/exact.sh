@@ -16,7 +16,7 @@ sed 's/"stds"/"schedule": {"beta_schedule": "squaredcos_cap_v2", "num_train_time
 # ---- info ----
 
 exits 0 athanor info vp.json
-same "one fact a line" "$(cut -c1-24 out | tr -s ' ' | tr -d '\n')" "kind image parts rms process schedule timesteps sigma_min sigma_max "
+same "one fact a line" "$(cut -c1-24 out | tr -s ' ' | tr -d '\n')" "kind image parts rms process schedule timesteps zero_snr sigma_min sigma_max "
 check "the kind" grep -q '^kind  *exact model$' out
 exits 0 athanor info vp.json --json
 check "one JSON object" is_json_line out
