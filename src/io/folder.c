@@ -77,11 +77,6 @@ bool ath_ends_with(const char *name, const char *end) {
     return true;
 }
 
-const char *ath_unsupported(const char *name) {
-    if (ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz")) return "NumPy files are not supported yet";
-    return NULL;
-}
-
 /* ---- what a folder holds ---- */
 
 /* The pictures to read, in order, by their paths. */
@@ -99,10 +94,12 @@ static void picture_list_free(picture_list *list) {
     *list = (picture_list){0};
 }
 
+static bool is_own_set(const char *name) { return ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz"); }
+
 /* Of the entries that are of no use, one is kept for the error message: the first, or the
- * first that tells of a data set we cannot read yet. False when out of memory. */
+ * first that is a data set by itself. False when out of memory. */
 static bool keep_telling(char **other, const char *name) {
-    if (*other && (ath_unsupported(*other) || !ath_unsupported(name))) return true;
+    if (*other && (is_own_set(*other) || !is_own_set(name))) return true;
     free(*other);
     *other = strdup(name);
     return *other != NULL;
@@ -189,9 +186,9 @@ static const char *last_part(const char *path) {
 
 static ath_status say_nothing_found(const char *path, const ath_names *sub, const char *other, ath_err *err) {
     const char *expected = "expected PNG or JPEG files, class folders of such, MNIST's IDX files or CIFAR's .bin files";
-    const char *unsupported = other ? ath_unsupported(other) : NULL;
-    if (unsupported)
-        return ath_fail(err, ATH_E_FORMAT, "%s: found %.100s, and %s: %s", path, other, unsupported, expected);
+    if (other && is_own_set(other))
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG or JPEG file but %.100s: give that file itself", path,
+                        other);
     if (other)
         return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG or JPEG file but %.100s: %s", path, other, expected);
     if (sub->n)
