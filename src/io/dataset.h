@@ -36,6 +36,7 @@ typedef struct ath_dataset_options {
     bool skip_broken;      /* folders: leave damaged files out rather than fail; counted             */
     uint8_t background[3]; /* RGB: what transparent pixels are laid over                             */
     int64_t max_pixels;    /* of a picture file; 0: 2^27, at most 2^30                               */
+    int threads;           /* that decode pictures; 0: as many as there are cores. Changes no result   */
     int n_skipped;         /* out                                                                    */
 } ath_dataset_options;
 
