@@ -304,6 +304,41 @@ static void a_damaged_picture_fails_or_is_skipped_and_counted(void **state) {
     must_fail(folder, &options, ATH_E_FORMAT, "6 pictures");
 }
 
+static void the_number_of_threads_changes_nothing(void **state) {
+    (void)state;
+    sub_folder("a");
+    sub_folder("b");
+    for (int i = 0; i < 50; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%c/%02d.png", i < 30 ? 'a' : 'b', i);
+        if (i % 7 == 3)
+            put_file(name, "broken", 6);
+        else
+            put_png(name, 2 + i % 5, 3 + i % 4, i % 11 == 9 ? 3 : 1, (uint8_t)(5 * i));
+    }
+    ath_dataset first = {0};
+    for (int threads = 1; threads <= 5; threads += 2) {
+        ath_dataset_options options = {.image_size = 6, .skip_broken = true, .threads = threads};
+        ath_dataset d = open_ok(folder, &options);
+        assert_int_equal(options.n_skipped, 7);
+        check_shape(&d, 43, 6, 6, 3, 2);
+        if (threads == 1) {
+            first = d;
+            for (int i = 0, file = 0; i < 43; i++, file++) {
+                file += file % 7 == 3;
+                assert_int_equal(d.pixel[i * 108], 5 * file);
+                assert_int_equal(d.label[i], file >= 30);
+            }
+            continue;
+        }
+        assert_memory_equal(d.pixel, first.pixel, 43 * 108);
+        assert_memory_equal(d.label, first.label, 43 * sizeof *d.label);
+        ath_dataset_close(&d);
+    }
+    ath_dataset_close(&first);
+    must_fail(folder, &(ath_dataset_options){.image_size = 6, .threads = 3}, ATH_E_FORMAT, "a/03.png");
+}
+
 static void a_folder_that_is_no_data_set_is_refused_with_what_was_found(void **state) {
     (void)state;
     must_fail(folder, NULL, ATH_E_FORMAT, "empty");
@@ -368,6 +403,7 @@ int main(void) {
         TEST(one_rgb_picture_among_grey_ones_makes_all_rgb),
         TEST(pictures_of_two_sizes_need_image_size),
         TEST(a_damaged_picture_fails_or_is_skipped_and_counted),
+        TEST(the_number_of_threads_changes_nothing),
         TEST(a_folder_that_is_no_data_set_is_refused_with_what_was_found),
         TEST(mnist_is_what_it_is_known_to_be),
         TEST(the_sample_of_cifar_has_ten_classes_of_a_hundred),

@@ -44,7 +44,9 @@ static void print_help(void) {
     printf(
         "usage: athanor info PATH [--json] [-o grid.png] [options]\n\n"
         "PATH is a run directory, an exact model (a .json file), a .safetensors file, or a data set: a folder or file\n"
-        "of IDX or CIFAR binary, or a folder of PNG and JPEG files with or without class sub-folders.\n\n");
+        "of IDX or CIFAR binary, a .npy or .npz file of images, or a folder of PNG and JPEG files with or without "
+        "class\n"
+        "sub-folders.\n\n");
     cli_print_options(table, N_TABLE);
 }
 

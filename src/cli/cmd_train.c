@@ -163,7 +163,8 @@ static ath_status resolve(const cli_line *line, const command_options *own, ath_
                                .channels = o->channels,
                                .coarse_labels = o->coarse_labels,
                                .skip_broken = own->skip_broken,
-                               .max_pixels = o->max_pixels};
+                               .max_pixels = o->max_pixels,
+                               .threads = o->threads};
     if (status == ATH_OK) status = ath_background_parse(o->background, how.background, err);
     if (status == ATH_OK) status = ath_dataset_open(data, o->data, &how, err);
     if (status == ATH_OK && how.n_skipped && !own->quiet)

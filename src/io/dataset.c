@@ -2,12 +2,29 @@
 #define _POSIX_C_SOURCE 200809L
 #include "io/dataset.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
 #include "io/dataset_private.h"
 #include "io/picture.h"
+
+ath_status ath_dataset_check_shape(const char *path, uint64_t n, uint64_t h, uint64_t w, uint64_t c, ath_err *err) {
+    if (n < 1) return ath_fail(err, ATH_E_FORMAT, "%s: holds no images", path);
+    if (h < 1 || w < 1 || h > ATH_MAX_SIDE || w > ATH_MAX_SIDE)
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds images of %llu x %llu pixels, expected 1 to %d on a side", path,
+                        (unsigned long long)w, (unsigned long long)h, ATH_MAX_SIDE);
+    if (c != 1 && c != 3)
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds images of %llu channels, expected 1 or 3", path,
+                        (unsigned long long)c);
+    /* n < 2^31, h and w <= 2^12, c <= 3: no product below overflows */
+    if (n > INT_MAX || n * h * w * c > ath_max_bytes)
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: promises %llu images of %llu x %llu x %llu, more than the 2^33 bytes allowed", path,
+                        (unsigned long long)n, (unsigned long long)h, (unsigned long long)w, (unsigned long long)c);
+    return ATH_OK;
+}
 
 ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h, int w, int c, ath_err *err) {
     if (h > ATH_MAX_SIDE || w > ATH_MAX_SIDE)
@@ -98,7 +115,7 @@ static const char *const split_prefix[2] = {"train-images", "t10k-images"};
 static ath_status fail_test_split(const char *path, ath_err *err) {
     return ath_fail(err, ATH_E_ARG,
                     "%s: a test split was asked for, expected a folder with MNIST's t10k-images* or CIFAR's "
-                    "test_batch.bin or test.bin",
+                    "test_batch.bin or test.bin, or an .npz with x_test",
                     path);
 }
 
@@ -127,9 +144,9 @@ static ath_status open_folder(ath_dataset *out, const char *path, ath_dataset_op
 }
 
 static ath_status open_file(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
-    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'}, jpeg[3] = {0xff, 0xd8, 0xff};
+    static const uint8_t png[4] = {0x89, 'P', 'N', 'G'}, jpeg[3] = {0xff, 0xd8, 0xff}, npy[4] = {0x93, 'N', 'U', 'M'};
     const char *expected =
-        "expected an IDX file of images or a CIFAR .bin, or a folder of PNG, JPEG, IDX or CIFAR files";
+        "expected an IDX, CIFAR .bin, .npy or .npz file, or a folder of PNG, JPEG, IDX or CIFAR files";
     uint8_t head[4] = {0};
     size_t got;
     ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
@@ -137,12 +154,18 @@ static ath_status open_file(ath_dataset *out, const char *path, const ath_datase
     const bool is_jpeg = memcmp(head, jpeg, 3) == 0;
     if (is_jpeg || memcmp(head, png, 4) == 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: is a single %s picture: %s", path, is_jpeg ? "JPEG" : "PNG", expected);
-    const bool images = got == 4 && head[0] == 0 && head[1] == 0 && head[2] == 8 && (head[3] == 3 || head[3] == 4);
+    if (head[0] == 'P' && head[1] == 'K') {
+        out->format = strdup("NumPy .npz");
+        return ath_dataset_read_npz(out, path, options, err);
+    }
     if (options->test_split) return fail_test_split(path, err);
-    if (!images && (ath_ends_with(path, ".bin") || ath_ends_with(path, ".bin.gz")))
+    if (memcmp(head, npy, 4) == 0) {
+        out->format = strdup("NumPy .npy");
+        return ath_dataset_read_npy(out, path, options, err);
+    }
+    const bool is_idx = head[0] == 0 && head[1] == 0 && head[2] == 8 && (head[3] == 3 || head[3] == 4);
+    if (!is_idx && (ath_ends_with(path, ".bin") || ath_ends_with(path, ".bin.gz")))
         return ath_dataset_read_cifar(out, path, options, err);
-    if (!images && ath_unsupported(path))
-        return ath_fail(err, ATH_E_FORMAT, "%s: %s: %s", path, ath_unsupported(path), expected);
     if (head[0] != 0 || head[1] != 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: starts with %02x %02x and is no data set: %s", path, head[0], head[1],
                         expected);

@@ -5,6 +5,9 @@
  *   - CIFAR-10 and CIFAR-100 binary: a folder that holds data_batch_*.bin and test_batch.bin, or
  *     train.bin and test.bin, or one such file; .gz or not. A single file's size tells which of the
  *     two it is: a multiple of 3073 bytes CIFAR-10 (first, should it be one of both), of 3074 CIFAR-100;
+ *   - a .npy file of u1 images (n,h,w) or (n,h,w,c), no labels; a .npz file with such an array called arr_0,
+ *     images, x_train or train_images, and labels called arr_1, labels, y_train or train_labels, of any
+ *     integers (n) or (n,1); its test split are x_test or test_images;
  *   - a folder of PNG and JPEG files (io/picture.h); its sub-folders (sorted by name) become labels, with all
  *     pictures below them. */
 #ifndef ATH_IO_DATASET_H
@@ -19,7 +22,8 @@ typedef struct ath_dataset {
     uint8_t *pixel;    /* (n,h,w,c), owned                                       */
     int32_t *label;    /* (n), owned; NULL when there are none                   */
     char **class_name; /* (n_class), owned; "0", "1", ... where the format has no names           */
-    char *format;      /* "IDX", "CIFAR-10", "CIFAR-100", "folder of pictures", owned                       */
+    char *
+        format; /* "IDX", "CIFAR-10", "CIFAR-100", "NumPy .npy", "NumPy .npz", "folder of pictures", owned                       */
 } ath_dataset;
 
 typedef struct ath_dataset_options {
@@ -27,11 +31,12 @@ typedef struct ath_dataset_options {
                      * and resized to this (area average down, bilinear up). A much larger JPEG
                      * is decoded at a fraction of its size, at least twice this                    */
     int channels;          /* 0: as they are. 1: grey (ITU-R 601 luma), 3: RGB                              */
-    bool test_split;       /* of a folder of IDX or CIFAR files: the test images, not the training ones */
+    bool test_split;       /* of a folder of IDX or CIFAR, or of .npz: the test images, not the training ones */
     bool coarse_labels;    /* CIFAR-100: the 20 coarse classes in place of the 100; else ATH_E_ARG   */
     bool skip_broken;      /* folders: leave damaged files out rather than fail; counted             */
     uint8_t background[3]; /* RGB: what transparent pixels are laid over                             */
     int64_t max_pixels;    /* of a picture file; 0: 2^27, at most 2^30                               */
+    int threads;           /* that decode pictures; 0: as many as there are cores. Changes no result   */
     int n_skipped;         /* out                                                                    */
 } ath_dataset_options;
 

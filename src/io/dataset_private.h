@@ -15,7 +15,12 @@ ath_status ath_dataset_read_idx(ath_dataset *out, const char *path, const ath_da
 ath_status ath_dataset_read_cifar_folder(ath_dataset *out, const char *path, const ath_dataset_options *options,
                                          bool *found, ath_err *err);
 ath_status ath_dataset_read_cifar(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
+ath_status ath_dataset_read_npy(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
+ath_status ath_dataset_read_npz(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
 ath_status ath_dataset_read_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err);
+
+/* Whether a header's sizes can be images at all, before anything is multiplied or allocated. */
+ath_status ath_dataset_check_shape(const char *path, uint64_t n, uint64_t h, uint64_t w, uint64_t c, ath_err *err);
 
 /* out->pixel for n images of h x w x c; fails when that is more than is allowed. */
 ath_status ath_dataset_allocate(ath_dataset *out, const char *path, int n, int h, int w, int c, ath_err *err);
@@ -38,9 +43,6 @@ void ath_names_free(ath_names *names);
 bool ath_is_file(const char *path); /* a regular file, or a broken link to something */
 /* Whether `name` ends so, capital letters taken as small ones. */
 bool ath_ends_with(const char *name, const char *end);
-/* "NumPy files are not supported yet" and the like, by the file's name; NULL. */
-const char *ath_unsupported(const char *name);
-
 /* Resizes squares of `side` pixels to `size`: the mean over each pixel's area when that is
  * smaller, bilinear when it is larger; exact integers, rounded once at the end. */
 typedef struct ath_resizer {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/file.h"
+#include "base/pool.h"
 #include "io/dataset_private.h"
 #include "io/picture.h"
 
@@ -77,11 +78,6 @@ bool ath_ends_with(const char *name, const char *end) {
     return true;
 }
 
-const char *ath_unsupported(const char *name) {
-    if (ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz")) return "NumPy files are not supported yet";
-    return NULL;
-}
-
 /* ---- what a folder holds ---- */
 
 /* The pictures to read, in order, by their paths. */
@@ -99,10 +95,12 @@ static void picture_list_free(picture_list *list) {
     *list = (picture_list){0};
 }
 
+static bool is_own_set(const char *name) { return ath_ends_with(name, ".npy") || ath_ends_with(name, ".npz"); }
+
 /* Of the entries that are of no use, one is kept for the error message: the first, or the
- * first that tells of a data set we cannot read yet. False when out of memory. */
+ * first that is a data set by itself. False when out of memory. */
 static bool keep_telling(char **other, const char *name) {
-    if (*other && (ath_unsupported(*other) || !ath_unsupported(name))) return true;
+    if (*other && (is_own_set(*other) || !is_own_set(name))) return true;
     free(*other);
     *other = strdup(name);
     return *other != NULL;
@@ -189,9 +187,9 @@ static const char *last_part(const char *path) {
 
 static ath_status say_nothing_found(const char *path, const ath_names *sub, const char *other, ath_err *err) {
     const char *expected = "expected PNG or JPEG files, class folders of such, MNIST's IDX files or CIFAR's .bin files";
-    const char *unsupported = other ? ath_unsupported(other) : NULL;
-    if (unsupported)
-        return ath_fail(err, ATH_E_FORMAT, "%s: found %.100s, and %s: %s", path, other, unsupported, expected);
+    if (other && is_own_set(other))
+        return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG or JPEG file but %.100s: give that file itself", path,
+                        other);
     if (other)
         return ath_fail(err, ATH_E_FORMAT, "%s: holds no PNG or JPEG file but %.100s: %s", path, other, expected);
     if (sub->n)
@@ -257,8 +255,6 @@ typedef struct reading {
     const ath_dataset_options *options;
     int n_file;        /* pictures there may be at most */
     const char *first; /* path of the first picture read */
-    ath_resizer resizer;
-    uint8_t *square; /* (size,size,3): a picture after resizing */
 } reading;
 
 /* The path below the folder that was given. */
@@ -286,17 +282,7 @@ static ath_status turn_to_rgb(reading *r, ath_err *err) {
 /* Adds a picture to the data set, whose shape the first one decides. */
 static ath_status add_picture(reading *r, const char *path, const ath_picture *picture, ath_err *err) {
     ath_dataset *out = r->out;
-    const int size = r->options->image_size, c = picture->c;
-    const uint8_t *pixel = picture->pixel;
-    int h = picture->h, w = picture->w;
-    if (size && (h != size || w != size)) {
-        if (!r->square) r->square = malloc((size_t)size * (size_t)size * 3);
-        if (!r->square || !ath_resizer_prepare(&r->resizer, h < w ? h : w, size))
-            return ath_fail(err, ATH_E_MEM, "%s: out of memory to resize it", path);
-        ath_resize(&r->resizer, pixel, h, w, c, r->square);
-        pixel = r->square;
-        h = w = size;
-    }
+    const int h = picture->h, w = picture->w, c = picture->c;
     if (!r->first) {
         const int channels = r->options->channels ? r->options->channels : c;
         ATH_TRY(ath_dataset_allocate(out, r->folder, r->n_file, h, w, channels, err));
@@ -311,35 +297,120 @@ static ath_status add_picture(reading *r, const char *path, const ath_picture *p
                         r->folder, below(r, r->first), out->w, out->h, below(r, path), w, h);
     if (c == 3 && out->c == 1 && !r->options->channels) ATH_TRY(turn_to_rgb(r, err));
     const size_t len = (size_t)h * (size_t)w;
-    ath_set_channels(pixel, len, c, out->pixel + (size_t)out->n * len * (size_t)out->c, out->c);
+    ath_set_channels(picture->pixel, len, c, out->pixel + (size_t)out->n * len * (size_t)out->c, out->c);
     out->n++;
     return ATH_OK;
 }
 
-static ath_status read_pictures(reading *r, const picture_list *list, ath_dataset_options *options, ath_err *err) {
-    ath_err fault = {0};
-    ath_picture_options how = {.max_pixels = options->max_pixels,
-                               .least_side = 2 * options->image_size}; /* the rest of the way is a mean over areas */
-    memcpy(how.background, options->background, sizeof how.background);
-    for (int i = 0, k = 0; i < list->path.n; i++) {
-        const char *path = list->path.name[i];
-        while (list->end && i >= list->end[k]) k++;
-        ath_picture picture;
-        ath_status status = ath_picture_load(&picture, path, &how, &fault);
-        if (status == ATH_E_FORMAT && options->skip_broken) {
-            options->n_skipped++;
-            continue;
-        }
-        if (status != ATH_OK) return ath_fail(err, status, "%s", fault.text);
-        if (list->end) r->out->label[r->out->n] = k;
-        status = add_picture(r, path, &picture, err);
-        free(picture.pixel);
-        ATH_TRY(status);
+/* Pictures are decoded a block at a time, each by whichever thread is free, and added in their order. A block
+ * also bounds how many of full size are in memory at once. */
+enum { MOST_IN_BLOCK = 16, BLOCK_BYTES = 1 << 26 };
+
+typedef struct loaded {
+    ath_picture picture;
+    ath_status status;
+    ath_err fault;
+} loaded;
+
+typedef struct block {
+    const ath_names *path;
+    int first, n;
+    const ath_dataset *so_far; /* not changed while a block is loaded */
+    int image_size;
+    ath_picture_options how;
+    loaded at[MOST_IN_BLOCK];
+} block;
+
+static ath_status make_square(ath_picture *p, const char *path, int size, ath_err *err) {
+    if (p->h == size && p->w == size) return ATH_OK;
+    ath_resizer resizer = {0};
+    uint8_t *square = malloc((size_t)size * (size_t)size * (size_t)p->c);
+    const bool enough = square && ath_resizer_prepare(&resizer, p->h < p->w ? p->h : p->w, size);
+    if (enough) ath_resize(&resizer, p->pixel, p->h, p->w, p->c, square);
+    ath_resizer_free(&resizer);
+    free(p->pixel);
+    if (!enough) {
+        free(square);
+        *p = (ath_picture){0};
+        return ath_fail(err, ATH_E_MEM, "%s: out of memory to resize it", path);
     }
-    if (r->out->n == 0)
+    *p = (ath_picture){square, size, size, p->c};
+    return ATH_OK;
+}
+
+static void load_part(void *self, int part) {
+    block *b = self;
+    loaded *l = &b->at[part];
+    const char *path = b->path->name[b->first + part];
+    l->status = ath_picture_load(&l->picture, path, &b->how, &l->fault);
+    if (l->status != ATH_OK) return;
+    if (b->image_size) {
+        l->status = make_square(&l->picture, path, b->image_size, &l->fault);
+    } else if (b->so_far->n > 0 && (l->picture.h != b->so_far->h || l->picture.w != b->so_far->w)) {
+        free(l->picture.pixel); /* add_picture will say so; until then it may be large */
+        l->picture.pixel = NULL;
+    }
+}
+
+/* As many as are kept in BLOCK_BYTES; one while the size is not known. */
+static int block_size(const ath_dataset *so_far, int image_size, int left) {
+    const int64_t h = image_size ? image_size : so_far->h, w = image_size ? image_size : so_far->w;
+    const int64_t n = h > 0 ? BLOCK_BYTES / (3 * h * w) : 1;
+    const int fit = n < 1 ? 1 : n < MOST_IN_BLOCK ? (int)n : MOST_IN_BLOCK;
+    return fit < left ? fit : left;
+}
+
+/* `k` is the class of the picture before; those that are left out are counted. */
+static ath_status add_block(reading *r, const picture_list *list, block *b, int *k, ath_dataset_options *options,
+                            ath_err *fault, ath_err *err) {
+    ath_status status = ATH_OK;
+    for (int i = 0; i < b->n; i++) {
+        loaded *l = &b->at[i];
+        while (list->end && b->first + i >= list->end[*k]) ++*k;
+        if (status == ATH_OK && l->status == ATH_E_FORMAT && options->skip_broken) {
+            options->n_skipped++;
+            *fault = l->fault;
+        } else if (status == ATH_OK && l->status != ATH_OK) {
+            status = ath_fail(err, l->status, "%s", l->fault.text);
+        } else if (status == ATH_OK) {
+            if (list->end) r->out->label[r->out->n] = *k;
+            status = add_picture(r, list->path.name[b->first + i], &l->picture, err);
+        }
+        free(l->picture.pixel);
+    }
+    return status;
+}
+
+static ath_status read_blocks(reading *r, const picture_list *list, block *b, ath_dataset_options *options,
+                              ath_err *err) {
+    ath_pool *pool;
+    ATH_TRY(ath_pool_create(&pool, options->threads, err));
+    ath_err fault = {0};
+    ath_status status = ATH_OK;
+    for (int k = 0; status == ATH_OK && b->first < list->path.n; b->first += b->n) {
+        b->n = block_size(r->out, b->image_size, list->path.n - b->first);
+        ath_pool_each(pool, b->n, load_part, b);
+        status = add_block(r, list, b, &k, options, &fault, err);
+    }
+    ath_pool_destroy(pool);
+    if (status == ATH_OK && r->out->n == 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: each of its %d pictures is damaged; the last: %.200s", r->folder,
                         list->path.n, fault.text);
-    return ATH_OK;
+    return status;
+}
+
+static ath_status read_pictures(reading *r, const picture_list *list, ath_dataset_options *options, ath_err *err) {
+    block *b = calloc(1, sizeof *b);
+    if (!b) return ath_fail(err, ATH_E_MEM, "%s: out of memory", r->folder);
+    b->path = &list->path;
+    b->so_far = r->out;
+    b->image_size = options->image_size;
+    b->how.max_pixels = options->max_pixels;
+    b->how.least_side = 2 * options->image_size; /* the rest of the way is a mean over areas */
+    memcpy(b->how.background, options->background, sizeof b->how.background);
+    const ath_status status = read_blocks(r, list, b, options, err);
+    free(b);
+    return status;
 }
 
 static ath_status name_classes(ath_dataset *out, const picture_list *list) {
@@ -359,10 +430,7 @@ static ath_status read_list(ath_dataset *out, const char *path, const picture_li
             return ath_fail(err, ATH_E_MEM, "%s: out of memory for labels", path);
     }
     reading r = {.out = out, .folder = path, .options = options, .n_file = list->path.n};
-    const ath_status status = read_pictures(&r, list, options, err);
-    ath_resizer_free(&r.resizer);
-    free(r.square);
-    return status;
+    return read_pictures(&r, list, options, err);
 }
 
 ath_status ath_dataset_read_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {

@@ -139,28 +139,11 @@ static ath_status read_labels(ath_dataset *out, const char *path, const char *im
 
 /* ---- images ---- */
 
-static ath_status check_images(const char *path, const idx_header *header, ath_err *err) {
-    const uint64_t n = header->dim[0], h = header->dim[1], w = header->dim[2],
-                   c = header->n_dim == 4 ? header->dim[3] : 1;
-    if (n < 1) return ath_fail(err, ATH_E_FORMAT, "%s: holds no images", path);
-    if (h < 1 || w < 1 || h > ATH_MAX_SIDE || w > ATH_MAX_SIDE)
-        return ath_fail(err, ATH_E_FORMAT, "%s: holds images of %llu x %llu pixels, expected 1 to %d on a side", path,
-                        (unsigned long long)w, (unsigned long long)h, ATH_MAX_SIDE);
-    if (c != 1 && c != 3)
-        return ath_fail(err, ATH_E_FORMAT, "%s: holds images of %llu channels, expected 1 or 3", path,
-                        (unsigned long long)c);
-    /* n < 2^32, h and w <= 2^12, c <= 3: no product below overflows */
-    if (n > INT_MAX || n * h * w * c > ath_max_bytes)
-        return ath_fail(err, ATH_E_FORMAT,
-                        "%s: promises %llu images of %llu x %llu x %llu, more than the 2^33 bytes allowed", path,
-                        (unsigned long long)n, (unsigned long long)h, (unsigned long long)w, (unsigned long long)c);
-    return ATH_OK;
-}
-
 ath_status ath_dataset_read_idx(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
     idx_header header;
     ATH_TRY(read_header(path, "images", 3, 4, &header, err));
-    ATH_TRY(check_images(path, &header, err));
+    ATH_TRY(ath_dataset_check_shape(path, header.dim[0], header.dim[1], header.dim[2],
+                                    header.n_dim == 4 ? header.dim[3] : 1, err));
     out->n = (int)header.dim[0];
     out->h = (int)header.dim[1];
     out->w = (int)header.dim[2];

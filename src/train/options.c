@@ -15,9 +15,9 @@
 static const ath_option table[] = {
     /* data: 9 */
     {FIELD(data, "data"), TEXT, .dflt = "", .value = "PATH",
-     .help =
-         "IDX or CIFAR files or a folder of them, or a folder of PNG and JPEG files (class sub-folders become labels); "
-         "default: the digits that ship with athanor"},
+     .help = "IDX or CIFAR files or a folder of them, .npy or .npz, or a folder of PNG and JPEG files (class "
+             "sub-folders become labels); "
+             "default: the digits that ship with athanor"},
     {FIELD(image_size, "image-size"), INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
      .help = "crop to a square and resize to N pixels; 0: as they are"},
     {FIELD(channels, "channels"), INT, .dflt = "0", .min = 0, .max = 3, .value = "1|3",

@@ -174,6 +174,10 @@ for command in train info; do
     refuses 1 'damaged/000001.png: ' athanor "${given[@]}" damaged
     refuses 1 'notpng/000002.png: ' athanor "${given[@]}" notpng
     refuses 1 'single PNG picture' athanor "${given[@]}" pictures/000000.png
+    refuses 1 'pictures/000000.png: has .* pixels, expected at most 10 in all: see --max-pixels' athanor "${given[@]}" pictures --max-pixels 10
+    refuses 2 '--max-pixels: 0 is out of range' athanor "${given[@]}" pictures --max-pixels 0
+    refuses 2 'background: "pink", expected black, white or r,g,b' athanor "${given[@]}" pictures --background pink
+    refuses 2 'coarse_labels: pictures is folder of pictures, expected CIFAR-100' athanor "${given[@]}" pictures --coarse-labels
 done
 
 # ---- runs and checkpoints ----

@@ -1,14 +1,9 @@
 /* The inner products everything heavy is made of, register blocked: MR rows by two
  * vectors of columns, so that a step is two loads of B, MR broadcasts of A and 2 MR FMAs.
  *
-<<<<<<< HEAD
- *     rows:   C[mr][PANEL] (+)= A B,   A stored [k/W][mr][W], B stored [k][PANEL]
- *     outer:  C[mr][PANEL] (+)= A' B,  A stored [t][lda],     B stored [t][ldb]
-=======
  *     rows:      C[mr][PANEL] = A B,      A stored [k/W][mr][W],       B stored [k][PANEL]
  *     in_place:  C[mr][ldc] (+)= A B,     A stored in rows of pieces,  B stored [k][PANEL]
  *     outer:     C[mr][ldc] (+)= A' B,    A stored [t][lda],           B stored [t][ldb]
->>>>>>> direct
  *
  * The blocked storage of A in `rows` is what lets one pointer reach all MR rows by
  * constant offsets (with a pointer a row GCC 12 spills them), keeps the rows of a block on
