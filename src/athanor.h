@@ -33,6 +33,7 @@
 #include "model/mixture_file.h"
 #include "model/model.h"
 #include "model/source.h"
+#include "model/weights.h"
 #include "model/workers.h"
 #include "train/options.h"
 #include "train/trainer.h"

@@ -5,10 +5,9 @@
 #include <string.h>
 #include "base/file.h"
 #include "graph/op.h"
-#include "io/safetensors.h"
 #include "model/json.h"
+#include "model/weights.h"
 
-static const char *const weights_name = "diffusion_pytorch_model.safetensors";
 static const char *const diffusers_version = "0.30.0"; /* whose file formats are written */
 
 void ath_model_destroy(ath_model *m) {
@@ -80,67 +79,6 @@ static ath_scheduler scheduler_of(const ath_model *m) {
         .prediction = m->prediction, .process = m->process, .schedule = m->schedule, .sigma_data = m->sigma_data};
 }
 
-/* ---- weights ---- */
-
-ath_status ath_model_save_weights(const ath_model *m, const float *params, const char *path, ath_err *err) {
-    const int n = ath_param_count(m->graph);
-    float *disk = malloc((m->n_params + 1) * sizeof *disk);
-    ath_array *array = calloc((size_t)n + 1, sizeof *array);
-    ath_status status = disk && array ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
-    for (int i = 0; i < n && status == ATH_OK; i++) {
-        const ath_param *p = ath_param_at(m->graph, i);
-        ath_param_to_disk(p, params + p->offset, disk + p->offset);
-        array[i] = (ath_array){.name = p->name, .dtype = ATH_F32, .n_dim = p->n_dim, .data = disk + p->offset};
-        memcpy(array[i].dim, p->dim, sizeof p->dim);
-    }
-    const ath_meta meta = {"format", "pt"};
-    if (status == ATH_OK) status = ath_safetensors_save(path, array, n, &meta, 1, err);
-    free(disk);
-    free(array);
-    return status;
-}
-
-static void shape_text(int n_dim, const int64_t *dim, char *text, size_t room) {
-    size_t used = (size_t)snprintf(text, room, "[");
-    for (int i = 0; i < n_dim && used < room; i++)
-        used += (size_t)snprintf(text + used, room - used, "%s%lld", i ? "," : "", (long long)dim[i]);
-    if (used < room) snprintf(text + used, room - used, "]");
-}
-
-static ath_status load_param(const ath_param *p, const ath_safetensors *file, float *params, const char *path,
-                             ath_err *err) {
-    const ath_array *a = ath_safetensors_find(file, p->name);
-    if (!a) return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, p->name);
-    bool same = a->n_dim == p->n_dim;
-    for (int i = 0; same && i < p->n_dim; i++) same = a->dim[i] == p->dim[i];
-    if (!same) {
-        char has[96], wants[96];
-        shape_text(a->n_dim, a->dim, has, sizeof has);
-        shape_text(p->n_dim, p->dim, wants, sizeof wants);
-        return ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" has shape %s, expected %s", path, p->name, has, wants);
-    }
-    float *disk = malloc(p->len * sizeof *disk);
-    if (!disk) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
-    ath_array_to_f32(a, disk);
-    ath_param_from_disk(p, disk, params + p->offset);
-    free(disk);
-    return ATH_OK;
-}
-
-ath_status ath_model_load_weights(const ath_model *m, float *params, const char *path, ath_err *err) {
-    ath_safetensors *file;
-    ATH_TRY(ath_safetensors_open(&file, path, err));
-    ath_status status = ATH_OK;
-    for (int i = 0; i < ath_safetensors_count(file) && status == ATH_OK; i++)
-        if (!ath_param_find(m->graph, ath_safetensors_at(file, i)->name))
-            status = ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" does not belong to this %s", path,
-                              ath_safetensors_at(file, i)->name, m->net->name);
-    for (int i = 0; i < ath_param_count(m->graph) && status == ATH_OK; i++)
-        status = load_param(ath_param_at(m->graph, i), file, params, path, err);
-    ath_safetensors_close(file);
-    return status;
-}
-
 /* ---- configuration files ---- */
 
 static json_t *net_config(const ath_model *m) {
@@ -173,12 +111,11 @@ static ath_status write_json_in(const char *folder, const char *name, json_t *ob
 
 ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err) {
     char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler");
-    char *weights = unet ? ath_path_join(unet, weights_name) : NULL;
     const ath_scheduler written = scheduler_of(m);
-    ath_status status = weights && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    ath_status status = unet && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     if (status == ATH_OK) status = ath_make_dirs(unet, err);
     if (status == ATH_OK) status = ath_make_dirs(scheduler, err);
-    if (status == ATH_OK) status = ath_model_save_weights(m, params, weights, err);
+    if (status == ATH_OK) status = ath_weights_save(m, params, unet, err);
     if (status == ATH_OK) status = write_json_in(unet, "config.json", net_config(m), err);
     if (status == ATH_OK)
         status =
@@ -186,7 +123,6 @@ ath_status ath_model_save(const ath_model *m, const float *params, const char *p
     if (status == ATH_OK) status = write_json_in(path, "model_index.json", model_index(m), err);
     free(unet);
     free(scheduler);
-    free(weights);
     return status;
 }
 
@@ -227,7 +163,7 @@ static ath_status read_scheduler(ath_scheduler *s, const char *path, ath_err *er
 }
 
 /* From the files' paths; scheduler_path may name a file that is not there. */
-static ath_status open_files(ath_model **out, const char *config_path, const char *weights_path,
+static ath_status open_files(ath_model **out, const char *config_path, const char *weights_folder,
                              const char *scheduler_path, ath_err *err) {
     json_t *o = NULL;
     void *config = NULL;
@@ -247,7 +183,7 @@ static ath_status open_files(ath_model **out, const char *config_path, const cha
         if (status != ATH_OK) ath_fail_within(err, status, "%s", config_path);
     }
     if (status == ATH_OK) status = read_null_class(*out, o, config_path, err);
-    if (status == ATH_OK) status = ath_model_load_weights(*out, (*out)->params, weights_path, err);
+    if (status == ATH_OK) status = ath_weights_load(*out, (*out)->params, weights_folder, err);
     if (status != ATH_OK && *out) {
         ath_model_destroy(*out);
         *out = NULL;
@@ -262,7 +198,6 @@ ath_status ath_model_open(ath_model **out, const char *path, ath_err *err) {
     if (!ath_path_exists(path)) return ath_fail(err, ATH_E_IO, "%s: no such run directory", path);
     char *index = ath_path_join(path, "unet/config.json"), *bare = ath_path_join(path, "config.json");
     char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler/scheduler_config.json");
-    char *weights = NULL;
     ath_status status =
         index && bare && unet && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     if (status == ATH_OK) {
@@ -270,15 +205,12 @@ ath_status ath_model_open(ath_model **out, const char *path, ath_err *err) {
         if (!pipeline && !ath_path_exists(bare))
             status =
                 ath_fail(err, ATH_E_FORMAT, "%s: is not a model: expected unet/config.json or config.json in it", path);
-        else if (!(weights = ath_path_join(pipeline ? unet : path, weights_name)))
-            status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
         else
-            status = open_files(out, pipeline ? index : bare, weights, scheduler, err);
+            status = open_files(out, pipeline ? index : bare, pipeline ? unet : path, scheduler, err);
     }
     free(index);
     free(bare);
     free(unet);
     free(scheduler);
-    free(weights);
     return status;
 }

@@ -33,17 +33,12 @@ typedef struct ath_model {
  * null_class as above. The scheduler is taken over. On failure *out is NULL and the scheduler is freed. */
 ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_scheduler scheduler,
                             int null_class, ath_err *err);
-/* Reads a run directory or a bare network directory. Every tensor must be there with the expected shape,
- * and no other: errors name file and tensor. */
+/* Reads a run directory or a bare network directory; of the weights, what weights.h says. */
 ath_status ath_model_open(ath_model **out, const char *path, ath_err *err);
 /* Writes the pipeline's files below `path` (created if need be) with these weights. */
 ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err);
 void ath_model_destroy(ath_model *m); /* accepts NULL */
 /* m->process. */
 ath_process ath_model_process(const ath_model *m);
-
-/* The weights file alone: torch's layouts and names. */
-ath_status ath_model_save_weights(const ath_model *m, const float *params, const char *path, ath_err *err);
-ath_status ath_model_load_weights(const ath_model *m, float *params, const char *path, ath_err *err);
 
 #endif
