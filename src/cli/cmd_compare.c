@@ -10,9 +10,8 @@
 #include "cli/skip_tuning.h"
 #include "eval/report.h"
 #include "io/grid.h"
-#include "io/plot.h"
 
-enum { MAX_SAMPLERS = 64, MAX_CELLS = MAX_SAMPLERS * ATH_MAX_INTS, HELD = 16, HELD_EXACT = 256, SHOWN = 4 };
+enum { MAX_SAMPLERS = 64, HELD = 16, HELD_EXACT = 256, SHOWN = 4 };
 
 typedef struct options {
     char out[ATH_TEXT_LEN], samplers[ATH_TEXT_LEN], spacing[ATH_TEXT_LEN], data[ATH_TEXT_LEN];
@@ -169,13 +168,15 @@ static ath_status prepare(work *w, ath_err *err) {
         return ath_fail(err, ATH_E_ARG, "%s: images of %d channels cannot be shown", w->path, s->image.c);
     if (o->label >= s->classes && o->label >= 0)
         return ath_fail(err, ATH_E_ARG, "--class: %d, this model has %d classes", o->label, s->classes);
+    if (o->tune_skip && s->skips == 0)
+        return ath_fail(err, ATH_E_ARG, "--tune-skip: this model has no skip connections");
     ATH_TRY(cli_skip_scales(s, o->skip_tuning, &w->skip, err));
     ATH_TRY(make_cells(w, err));
     const int held = s->exact ? HELD_EXACT : HELD;
     if (o->count == 0) o->count = *o->data ? 2048 : held;
     ATH_TRY(cli_scoring_begin(&w->scoring, s, o->data, o->count, (ath_rng){(uint64_t)o->seed}, o->threads, err));
     ATH_TRY(cli_output_folder(o->out, "table.csv", err));
-    if (o->tune_skip && !s->exact) ATH_TRY(cli_output_folder(w->path, "skip_tuning.json", err));
+    if (o->tune_skip) ATH_TRY(cli_output_folder(w->path, "skip_tuning.json", err));
     w->c = (cli_comparison){.source = s,
                             .job = {.count = o->count,
                                     .rng = {(uint64_t)o->seed},

@@ -15,10 +15,11 @@ void cli_recipe_free(cli_recipe *r) {
 
 /* ---- the sampler ---- */
 
-/* Takes ",final=VALUE" out of the sampler's text where the sampler has no option of that name. */
+/* Takes ",final=VALUE" out of the sampler's text: it is the grid's, whatever the sampler. */
 static ath_status take_final(char *text, char *final, ath_err *err) {
     char *colon = strchr(text, ':'), *key = colon ? strstr(colon, "final=") : NULL;
-    if (!key || (key[-1] != ':' && key[-1] != ',')) return ATH_OK;
+    while (key && key[-1] != ':' && key[-1] != ',') key = strstr(key + 1, "final="); /* that was lower_order_final */
+    if (!key) return ATH_OK;
     const size_t len = strcspn(key, ",");
     if (len - 6 >= ATH_TEXT_LEN) return ath_fail(err, ATH_E_ARG, "--sampler: final: the value is too long");
     memcpy(final, key + 6, len - 6);

@@ -75,6 +75,11 @@ check "five images by one thread" athanor sample run --images five --count 5 --s
 check "three images by two threads" athanor sample run --images three --count 3 --steps 4 --sampler dpmpp_2m_sde --quiet --threads 2
 for k in 0 1 2; do check "image $k is the same" cmp five/00000$k.png three/00000$k.png; done
 
+# ---- where the last step ends is the grid's, beside options of the sampler's own ----
+
+exits 0 athanor sample run --trajectory f.safetensors --count 1 --steps 3 --sampler dpmpp_2m:lower_order_final=false,final=sigma_min "${quiet[@]}"
+check "the last level is not clean" test "$(tensor_bytes f.safetensors sigmas | od -An -tf8 | tr -s ' ' '\n' | tail -n 1 | grep -c '^0$')" = 0
+
 # ---- budgets ----
 
 exits 0 athanor sample run -o b.png --sampler heun --nfe 10 --count 1 --json "${quiet[@]}"
@@ -85,6 +90,7 @@ same "Heun spends 9 of 10 evaluations" "$(json_value out steps) $(json_value out
 fails_with 2 'adaptive|tolerance' athanor sample run -o b.png --sampler rk45 --nfe 10 "${quiet[@]}"
 fails_with 2 'heum.*heun' athanor compare run -o x --samplers ddim,heum "${quiet[@]}"
 fails_with 2 '--data' athanor compare run -o x --tune-skip "${quiet[@]}"
+fails_with 2 '--tune-skip: this model has no skip' athanor compare mixture.json -o x --tune-skip --data data "${quiet[@]}"
 fails_with 2 '-o: say' athanor compare run "${quiet[@]}"
 fails_with 2 'RUN' athanor compare -o x "${quiet[@]}"
 fails_with 1 'nowhere' athanor compare nowhere -o x "${quiet[@]}"
