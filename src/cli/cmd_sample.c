@@ -278,6 +278,7 @@ static ath_status generate(work *w, ath_generate_job *job, ath_err *err) {
                               .clip = w->o.clip_sample && !w->source->exact,
                               .skip_scales = w->skip,
                               .shaping = w->shaping,
+                              .labels = w->o.label < 0 ? w->starts.labels : NULL,
                               .start = w->starts.start,
                               .start_is_state = w->starts.is_state,
                               .noise = w->starts.noise,

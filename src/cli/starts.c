@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
-#include "io/safetensors.h"
+#include "cli/tensors.h"
 
 void cli_starts_free(cli_starts *s) {
     free(s->start);
     free(s->noise);
+    free(s->labels);
     *s = (cli_starts){0};
 }
 
@@ -37,6 +38,24 @@ static ath_status read_images(const cli_starts *s, const ath_source *source, con
     return ATH_OK;
 }
 
+/* The classes that `athanor invert` found the images in. */
+static ath_status read_labels(cli_starts *s, const ath_source *source, const ath_safetensors *file, const char *path,
+                              ath_err *err) {
+    double *label = NULL;
+    ath_status status = cli_tensor_read(file, path, "class_labels", s->count, NULL, &label, err);
+    s->labels = malloc((size_t)s->count * sizeof *s->labels + 1);
+    if (status == ATH_OK && !s->labels) status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+    for (int i = 0; i < s->count && status == ATH_OK; i++) {
+        if (!(label[i] >= 0 && label[i] < source->classes))
+            status =
+                ath_fail(err, ATH_E_FORMAT, "%s: class_labels %d is not from 0 to %d", path, i, source->classes - 1);
+        else
+            s->labels[i] = (int32_t)label[i];
+    }
+    free(label);
+    return status;
+}
+
 ath_status cli_starts_read(cli_starts *s, const ath_source *source, const char *path, int count, ath_err *err) {
     *s = (cli_starts){.count = count};
     ath_safetensors *file;
@@ -50,6 +69,8 @@ ath_status cli_starts_read(cli_starts *s, const ath_source *source, const char *
         s->count = (int)start->dim[0];
     if (status == ATH_OK) status = read_images(s, source, path, start, false, &s->start, &one, err);
     if (status == ATH_OK && noise) status = read_images(s, source, path, noise, true, &s->noise, &s->n_noise, err);
+    if (status == ATH_OK && source->classes && ath_safetensors_find(file, "class_labels"))
+        status = read_labels(s, source, file, path, err);
     s->is_state = state != NULL;
     ath_safetensors_close(file);
     return status;

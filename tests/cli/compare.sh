@@ -62,6 +62,17 @@ check "back.png is a PNG" is_png back.png
 check "the noise draws the images" athanor sample run -o again.png --noise noise.safetensors --steps 20 --no-clip-sample "${quiet[@]}"
 exits 0 athanor invert run data -o noise.safetensors --steps 20 --count 4 --iterations 0 "${quiet[@]}"
 
+check "a model of classes" athanor train --data data --out classes --steps 4 --batch 8 --objective v_prediction --class-conditional "${quiet[@]}" "${tiny_net[@]}"
+cp -r data swapped # its first image is of class 1, and not what comes in turn
+{ head -c 8 data/train-labels-idx1-ubyte; tail -c +9 data/train-labels-idx1-ubyte | tr '\000\001' '\001\000'; } >swapped/train-labels-idx1-ubyte
+exits 0 athanor invert classes swapped -o labelled.safetensors --steps 4 --count 2 "${quiet[@]}"
+again=(athanor sample classes --noise labelled.safetensors --steps 4 --no-clip-sample "${quiet[@]}")
+check "noise and classes draw the images" "${again[@]}" --trajectory own.safetensors
+check "class 1 is drawn from both" "${again[@]}" --class 1 --trajectory one.safetensors
+last_image() { tensor_bytes "$1.safetensors" x | tail -c 512 | tail -c +$((256 * $2 + 1)) | head -c 256 | cksum; }
+same "image 0 was drawn as class 1" "$(last_image own 0)" "$(last_image one 0)"
+check "image 1 was not" test "$(last_image own 1)" != "$(last_image one 1)"
+
 # ---- on the way ----
 
 check "a film and its frames" athanor sample run --gif way.gif --trajectory-grid way.png --steps 3 --count 4 "${quiet[@]}"
