@@ -30,6 +30,7 @@ static void print_help(void) {
 typedef struct entry {
     const char *name, *paper, *summary, *settings;
     int order, nfe_per_step;
+    bool adaptive;
     const ath_option *option;
     int n_options;
 } entry;
@@ -43,6 +44,7 @@ static int samplers(int i, entry *e) {
                  .summary = all[i]->summary,
                  .order = all[i]->order,
                  .nfe_per_step = all[i]->nfe_per_step,
+                 .adaptive = all[i]->adaptive,
                  .option = all[i]->options,
                  .n_options = all[i]->n_options};
     return 1;
@@ -101,8 +103,9 @@ static int (*const get[N_KINDS])(int i, entry *e) = {samplers,   nets,       sch
 
 static void print_line(const entry *e, bool with_options) {
     printf("%-20s ", e->name);
-    if (e->nfe_per_step && e->order) printf("order %d     %d NFE a step  ", e->order, e->nfe_per_step);
-    if (e->nfe_per_step && !e->order) printf("stochastic  %d NFE a step  ", e->nfe_per_step);
+    if (e->order) printf("order %d     ", e->order);
+    if (e->nfe_per_step && !e->order) printf("stochastic  ");
+    if (e->nfe_per_step) printf("%d NFE a %s  ", e->nfe_per_step, e->adaptive ? "try " : "step");
     if (e->paper) printf("%-24s ", e->paper);
     printf("%s\n", e->summary);
     if (!with_options) return;
@@ -121,6 +124,7 @@ static json_t *to_json(const entry *e) {
     if (e->nfe_per_step) {
         json_object_set_new(object, "order", json_integer(e->order));
         json_object_set_new(object, "nfe_per_step", json_integer(e->nfe_per_step));
+        json_object_set_new(object, "adaptive", json_boolean(e->adaptive));
     }
     json_t *options = json_object();
     for (int i = 0; i < e->n_options; i++)
