@@ -287,7 +287,12 @@ static void folders_are_made_with_their_parents(void **state) {
     CHECK_OK(ath_make_dirs("/", &err));
     CHECK_OK(ath_make_dirs(".", &err));
     CHECK_FAILS(ath_make_dirs("", &err), ATH_E_IO, "cannot create");
+    CHECK_OK(ath_make_dir(in_folder("p/t"), &err));
+    CHECK_OK(ath_make_dir(in_folder("p/t"), &err));
+    CHECK_FAILS(ath_make_dir(in_folder("gone/t"), &err), ATH_E_IO, "gone/t: cannot create folder: No such file");
+    CHECK(!ath_path_exists(in_folder("gone")), "a parent was made");
     put_file(in_folder("p/file"), "x", 1);
+    CHECK_FAILS(ath_make_dir(in_folder("p/file"), &err), ATH_E_IO, "p/file");
     CHECK_FAILS(ath_make_dirs(in_folder("p/file"), &err), ATH_E_IO, "p/file");
     CHECK_FAILS(ath_make_dirs(in_folder("p/file/below"), &err), ATH_E_IO, "p/file");
     CHECK(ath_path_exists(in_folder("p/file")) && !ath_path_is_dir(in_folder("p/file")), "p/file is a file");

@@ -222,6 +222,13 @@ bool ath_path_is_dir(const char *path) {
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
+ath_status ath_make_dir(const char *path, ath_err *err) {
+    if (mkdir(path, 0777) == 0) return sync_folder_of(path, err);
+    const int why = errno; /* before the question below changes it */
+    if (ath_path_is_dir(path)) return ATH_OK;
+    return ath_fail(err, ATH_E_IO, "%s: cannot create folder: %s", path, strerror(why));
+}
+
 ath_status ath_make_dirs(const char *path, ath_err *err) {
     char *copy = malloc(strlen(path) + 1);
     if (!copy) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
@@ -231,13 +238,7 @@ ath_status ath_make_dirs(const char *path, ath_err *err) {
         if (*p != '/' && *p != 0) continue;
         const char was = *p;
         *p = 0;
-        if (mkdir(copy, 0777) == 0)
-            status = sync_folder_of(copy, err);
-        else {
-            const int why = errno; /* before the question below changes it */
-            if (!ath_path_is_dir(copy))
-                status = ath_fail(err, ATH_E_IO, "%s: cannot create folder: %s", copy, strerror(why));
-        }
+        status = ath_make_dir(copy, err);
         *p = was;
         if (was == 0) break;
     }

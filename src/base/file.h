@@ -42,7 +42,10 @@ void ath_remove_unfinished(const char *folder);
 
 bool ath_path_exists(const char *path);
 bool ath_path_is_dir(const char *path);
-/* Creates the folder and its parents, on disk; fine when it is there already. */
+/* Creates the folder, on disk; fine when it is there already. An error when its parent is not: whoever writes into a
+   folder of the user's must not bring it back once it was moved away. */
+ath_status ath_make_dir(const char *path, ath_err *err);
+/* The same, and its parents. */
 ath_status ath_make_dirs(const char *path, ath_err *err);
 /* "<a>/<b>" in malloc'ed memory, NULL when out of memory. */
 char *ath_path_join(const char *a, const char *b);

@@ -113,8 +113,8 @@ ath_status ath_model_save(const ath_model *m, const float *params, const char *p
     char *unet = ath_path_join(path, "unet"), *scheduler = ath_path_join(path, "scheduler");
     const ath_scheduler written = scheduler_of(m);
     ath_status status = unet && scheduler ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
-    if (status == ATH_OK) status = ath_make_dirs(unet, err);
-    if (status == ATH_OK) status = ath_make_dirs(scheduler, err);
+    if (status == ATH_OK) status = ath_make_dir(unet, err);
+    if (status == ATH_OK) status = ath_make_dir(scheduler, err);
     if (status == ATH_OK) status = ath_weights_save(m, params, unet, err);
     if (status == ATH_OK) status = write_json_in(unet, "config.json", net_config(m), err);
     if (status == ATH_OK)

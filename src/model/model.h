@@ -35,7 +35,7 @@ ath_status ath_model_create(ath_model **out, const ath_net *net, const void *con
                             int null_class, ath_err *err);
 /* Reads a run directory or a bare network directory; of the weights, what weights.h says. */
 ath_status ath_model_open(ath_model **out, const char *path, ath_err *err);
-/* Writes the pipeline's files below `path` (created if need be) with these weights. */
+/* Writes the pipeline's files below `path`, a folder that is there, with these weights. */
 ath_status ath_model_save(const ath_model *m, const float *params, const char *path, ath_err *err);
 void ath_model_destroy(ath_model *m); /* accepts NULL */
 /* m->process. */

@@ -215,7 +215,7 @@ static ath_status enter_run(trainer *t, ath_err *err) {
     ath_status status = lock && samples && log ? ath_make_dirs(o->out, err) : out_of_memory(t, err);
     if (status == ATH_OK) status = ath_lock_take(&t->lock, lock, "this run is being trained", err);
     if (status == ATH_OK) status = load_or_init(t, err);
-    if (status == ATH_OK) status = ath_make_dirs(samples, err);
+    if (status == ATH_OK) status = ath_make_dir(samples, err);
     if (status == ATH_OK) clean(t);
     if (status == ATH_OK) status = write_train_json(t, err);
     if (status == ATH_OK) status = ath_log_open(&t->log, log, t->state.step, err);
