@@ -76,30 +76,14 @@ if [ ! -x /usr/bin/python3 ]; then
 fi
 cat >values.py <<'PYTHON'
 """values.py GOLDEN_FOLDER PROGRAM: forward on every process against model_values.json; prints the worst errors."""
-import json, math, struct, subprocess, sys
+import json, math, subprocess, sys
+from tensors import load, save
 
 folder, program = sys.argv[1:]
 data = json.load(open(f"{folder}/mixtures.json"))["A2"]
 cases = [c for c in json.load(open(f"{folder}/model_values.json"))["cases"] if c["mixture"] == "A2" and c["kind"] == "vp"]
 cases.sort(key=lambda c: -c["abar"])
 dim = data["d"]
-
-def save(path, tensors):
-    head, blob = {}, b""
-    for key, (shape, values) in tensors.items():
-        raw = struct.pack(f"<{len(values)}d", *values)
-        head[key] = {"dtype": "F64", "shape": shape, "data_offsets": [len(blob), len(blob) + len(raw)]}
-        blob += raw
-    text = json.dumps(head).encode()
-    text += b" " * (-len(text) % 8)
-    open(path, "wb").write(struct.pack("<Q", len(text)) + text + blob)
-
-def load(path):
-    raw = open(path, "rb").read()
-    size = struct.unpack("<Q", raw[:8])[0]
-    head = json.loads(raw[8:8 + size])
-    begin, end = head["y"]["data_offsets"]
-    return struct.unpack(f"<{(end - begin) // 8}d", raw[8 + size + begin:8 + size + end]), head["__metadata__"]["prediction_type"]
 
 def betas_of(abar):
     return [1 - a / b for a, b in zip(abar, [1] + abar[:-1])]
@@ -118,8 +102,8 @@ def forward(name, process, schedule, level_of, says):
     save("in.safetensors", {"x": ([len(t), 1, 1, dim], x), "timesteps": ([len(t)], t)})
     subprocess.run([program, "forward", "mixture.json", "--input", "in.safetensors", "--output", "y.safetensors",
                     "--threads", "1"], check=True)
-    y, prediction = load("y.safetensors")
-    assert prediction == says, prediction
+    _, y, meta = load("y.safetensors", "y")
+    assert meta["prediction_type"] == says, meta
     assert len(y) == len(expected) > 50, len(y)
     worst = max(abs(a - b) / max(1, abs(b)) for a, b in zip(y, expected))
     assert worst < 1e-10, f"{name}: {worst:.1e}"
@@ -133,6 +117,6 @@ forward("ve", "ve", {}, lambda k, abar: (math.log((1 - abar) / abar) / 8, 1 / ma
 total = lambda abar: math.sqrt(abar) + math.sqrt(1 - abar)
 forward("flow", "flow", {}, lambda k, abar: (1000 * math.sqrt(1 - abar) / total(abar), 1 / total(abar)), "flow")
 PYTHON
-check "y is that of model_values.json" python3 values.py "$source_dir/tests/golden" "$program"
+check "y is that of model_values.json" with_modules python3 values.py "$source_dir/tests/golden" "$program"
 cat "$tmp/check.out"
 done_testing

@@ -5,7 +5,8 @@
 cd "$tmp" || exit 1
 cat >follow.py <<'PYTHON'
 """follow.py GOLDEN_FOLDER PROGRAM FILE[:GROUP] CASE SAMPLER PROCESS: runs one case, prints the worst relative error."""
-import json, struct, subprocess, sys
+import json, subprocess, sys
+from tensors import load, save
 
 folder, program, file, name, sampler, process = sys.argv[1:]
 file, _, group = file.partition(":")
@@ -18,25 +19,6 @@ n, dim = len(case["x"][0]), data["d"]
 def flat(x):
     return [v for y in x for v in flat(y)] if isinstance(x, list) else [float(x)]
 
-def save(path, tensors):
-    head, blob = {}, b""
-    for key, (shape, values) in tensors.items():
-        raw = struct.pack(f"<{len(values)}d", *values)
-        head[key] = {"dtype": "F64", "shape": shape, "data_offsets": [len(blob), len(blob) + len(raw)]}
-        blob += raw
-    text = json.dumps(head).encode()
-    text += b" " * (-len(text) % 8)
-    open(path, "wb").write(struct.pack("<Q", len(text)) + text + blob)
-
-def load(path):
-    raw = open(path, "rb").read()
-    size = struct.unpack("<Q", raw[:8])[0]
-    head, blob = json.loads(raw[8:8 + size]), raw[8 + size:]
-    tensor = head["x"]
-    assert tensor["dtype"] == "F64", tensor
-    begin, end = tensor["data_offsets"]
-    return tensor["shape"], struct.unpack(f"<{(end - begin) // 8}d", blob[begin:end]), head["__metadata__"]
-
 json.dump({"_class_name": "GaussianMixture", "shape": [1, 1, dim], "weights": data["weights"], "means": data["means"],
            "stds": data["stds"], "process": process}, open("mixture.json", "w"))
 if "sigmas" in case or "t_steps" in case:
@@ -48,7 +30,7 @@ save("noise.safetensors", {"x_start": ([n, 1, 1, dim], flat(case["x"][0])),
 subprocess.run([program, "sample", "mixture.json", "--sampler", sampler, "--levels", "levels.json", "--noise",
                 "noise.safetensors", "--trajectory", "t.safetensors", "--quiet", "--threads", "1"], check=True,
                stdout=subprocess.DEVNULL)
-shape, got, meta = load("t.safetensors")
+shape, got, meta = load("t.safetensors", "x")
 assert shape == [len(case["x"]), n, 1, 1, dim], (shape, len(case["x"]))
 worst = 0
 for i, state in enumerate(case["x"]):
@@ -60,7 +42,7 @@ PYTHON
 
 # follows FILE[:GROUP] CASE SAMPLER PROCESS
 follows() {
-    check "$2 with $3 on $4" python3 follow.py "$source_dir/tests/golden" "$program" "$@"
+    check "$2 with $3 on $4" with_modules python3 follow.py "$source_dir/tests/golden" "$program" "$@"
     cat "$tmp/check.out"
 }
 follows diffusers_ddim ddim_eta0.5_n10 ddim:eta=0.5 vp

@@ -128,6 +128,8 @@ is_json_line() {
     [ -x /usr/bin/python3 ] || return 0
     /usr/bin/python3 -c 'import json, sys; json.loads(open(sys.argv[1]).read())' "$1"
 }
+# with_modules COMMAND...: Python's imports find the modules beside the tests.
+with_modules() { PYTHONPATH="$source_dir/tests/cli" PYTHONDONTWRITEBYTECODE=1 "$@"; }
 # json_value FILE KEY: of a file with one JSON object that is a number or a text on the top level.
 json_value() { sed -nE "s/.*\"$2\": *\"?([^,\"}]*).*/\\1/p" "$1" | head -n 1; }
 
