@@ -262,9 +262,11 @@ static void files_mean_the_same_to_every_class(void **state) {
     CHECK(strcmp(json_string_value(json_object_get(o, "beta_schedule")), "linear") == 0, "beta_schedule");
     json_decref(o);
     ath_scheduler_free(&s);
-    s = (ath_scheduler){.prediction = ATH_FLOW, .process = {.kind = ATH_PROCESS_FLOW, .shift = 1}};
+    s = (ath_scheduler){.prediction = ATH_FLOW, .process = {.kind = ATH_PROCESS_FLOW, .shift = 3}};
     o = ath_scheduler_write(&s, "0.33.0");
-    CHECK(strcmp(json_string_value(json_object_get(o, "prediction_type")), "flow_prediction") == 0, "prediction_type");
+    CHECK(strcmp(json_string_value(json_object_get(o, "prediction_type")), "flow_prediction") == 0 &&
+              json_is_true(json_object_get(o, "use_flow_sigmas")) && number_of(o, "flow_shift", 0) == 3,
+          "a flow to classes that are none by name");
     json_decref(o);
 }
 

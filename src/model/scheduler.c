@@ -224,12 +224,14 @@ static void write_edm(json_t *o, const ath_process *p, double sigma_data) {
     json_object_set_new(o, "final_sigmas_type", json_string("zero"));
 }
 
-/* The class has no prediction_type, but others that are made from this file have: DDIMScheduler then fails, where it would
- * draw nothing but noise, and DPMSolverMultistepScheduler with use_flow_sigmas knows what to do. */
+/* The last three are not the class's, but of others that are made from this file: DPMSolverMultistepScheduler and UniPC's then know
+ * what to do, and DDIMScheduler fails, where it would draw nothing but noise. */
 static void write_flow(json_t *o, const ath_process *p) {
     json_object_set_new(o, "num_train_timesteps", json_integer(1000));
     json_object_set_new(o, "shift", json_real(p->shift));
     json_object_set_new(o, "prediction_type", json_string("flow_prediction"));
+    json_object_set_new(o, "use_flow_sigmas", json_true());
+    json_object_set_new(o, "flow_shift", json_real(p->shift));
 }
 
 json_t *ath_scheduler_write(const ath_scheduler *s, const char *version) {
