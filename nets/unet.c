@@ -9,7 +9,8 @@
 #include "diffusion/net.h"
 
 typedef struct unet_config {
-    int sample_size, in_channels, out_channels;
+    ath_ints sample_size;
+    int in_channels, out_channels;
     bool center_input_sample;
     char time_embedding_type[ATH_TEXT_LEN];
     int time_embedding_dim, freq_shift;
@@ -32,7 +33,8 @@ typedef struct unet_config {
 
 #define FIELD(key) .name = #key, .offset = offsetof(unet_config, key)
 static const ath_option options[] = {
-    {FIELD(sample_size), .type = ATH_OPT_INT, .dflt = "32", .min = 1, .max = 4096, .help = "image size in pixels"},
+    {FIELD(sample_size), .type = ATH_OPT_INTS, .dflt = "32", .min = 1, .max = 4096, .or_number = true,
+     .help = "height and width in pixels; one number: both"},
     {FIELD(in_channels), .type = ATH_OPT_INT, .dflt = "3", .min = 1, .max = 1024, .help = "channels of the image"},
     {FIELD(out_channels), .type = ATH_OPT_INT, .dflt = "3", .min = 1, .max = 1024, .help = "channels of the result"},
     {FIELD(center_input_sample), .type = ATH_OPT_BOOL, .dflt = "false", .help = "only false"},
@@ -161,7 +163,9 @@ static int count_skips(const unet_config *cfg) {
 
 static bool levels_fit(ath_graph *g, const unet_config *cfg) {
     const int levels = cfg->block_out_channels.n;
-    if (levels < 1 || count_words(cfg->down_block_types) != levels || count_words(cfg->up_block_types) != levels)
+    if (cfg->sample_size.n < 1 || cfg->sample_size.n > 2)
+        ath_graph_fail(g, "config: sample_size has %d numbers, expected one, or height and width", cfg->sample_size.n);
+    else if (levels < 1 || count_words(cfg->down_block_types) != levels || count_words(cfg->up_block_types) != levels)
         ath_graph_fail(g,
                        "config: block_out_channels, down_block_types and up_block_types have %d, %d and %d items, "
                        "expected as many of each",
@@ -243,7 +247,7 @@ static ath_status configure(const ath_net_request *r, void *config, ath_err *err
     unet_config *cfg = config;
     const int base = r->base_channels ? r->base_channels : 32;
     const ath_ints mults = r->channel_mults.n > 0 ? r->channel_mults : (ath_ints){3, {1, 2, 2}};
-    cfg->sample_size = r->image_size;
+    cfg->sample_size = (ath_ints){1, {r->image_size}};
     cfg->in_channels = cfg->out_channels = r->channels;
     cfg->block_out_channels.n = mults.n;
     cfg->down_block_types[0] = cfg->up_block_types[0] = 0;
@@ -274,9 +278,22 @@ static ath_status configure(const ath_net_request *r, void *config, ath_err *err
     return ATH_OK;
 }
 
+/* Of UNet2DModel. diffusers writes every key; a file that was written by hand may not. */
+static void absent_keys(void *config) {
+    static const int channels[4] = {224, 448, 672, 896};
+    unet_config *cfg = config;
+    cfg->sample_size.n = 0; /* not known, which levels_fit refuses */
+    cfg->attention_head_dim = 8;
+    cfg->block_out_channels.n = 4;
+    memcpy(cfg->block_out_channels.v, channels, sizeof channels);
+    strcpy(cfg->down_block_types, "DownBlock2D,AttnDownBlock2D,AttnDownBlock2D,AttnDownBlock2D");
+    strcpy(cfg->up_block_types, "AttnUpBlock2D,AttnUpBlock2D,AttnUpBlock2D,UpBlock2D");
+}
+
 static void describe(const void *config, ath_shape *image, int *classes) {
     const unet_config *cfg = config;
-    *image = (ath_shape){cfg->sample_size, cfg->sample_size, cfg->in_channels};
+    const ath_ints *size = &cfg->sample_size;
+    *image = (ath_shape){size->v[0], size->v[size->n > 1], cfg->in_channels};
     *classes = cfg->num_class_embeds;
 }
 
@@ -289,6 +306,7 @@ const ath_net ath_net_unet = {
     .n_options = sizeof options / sizeof *options,
     .config_size = sizeof(unet_config),
     .configure = configure,
+    .absent_keys = absent_keys,
     .describe = describe,
     .build = build,
 };

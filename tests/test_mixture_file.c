@@ -147,7 +147,7 @@ static void what_is_wrong_is_named(void **state) {
     refused(START "\"shape\": [1,1,1], \"means\": [[0],[1,2]], \"weights\": [1,1], \"stds\": [1,1]}", "means[1]");
     refused(START "\"shape\": [1,1,1], \"means\": [[0],7], \"weights\": [1,1], \"stds\": [1,1]}", "means[1]");
     refused(START "\"shape\": [1,1,1], \"means\": [[\"0\"]], \"weights\": [1], \"stds\": [1]}", "means[0]");
-    refused(START "\"shape\": [1,1,1], \"means\": [[NaN]], \"weights\": [1], \"stds\": [1]}", "line 1");
+    refused(START "\"shape\": [1,1,1], \"means\": [[NaN]], \"weights\": [1], \"stds\": [1]}", "item 0 is not a number");
     refused(START "\"shape\": [1,1,1], \"means\": [[1e999]], \"weights\": [1], \"stds\": [1]}", "line 1");
     refused(START "\"shape\": [1,1,1], \"means\": [[1e200]], \"weights\": [1], \"stds\": [1]}", "mean 0");
     refused(START "\"shape\": [1,1,1], \"means\": [[0]], \"stds\": [1]}", "weights");

@@ -1,8 +1,11 @@
 /* scheduler_config.json: what diffusers' classes write is read as what it means, what is written is read back, and what
  * cannot be meant is refused by name. */
-#include "check.h"
+#define _XOPEN_SOURCE 700
+#include "temp_folder.h"
 #include <jansson.h>
+#include "base/file.h"
 #include "golden/golden.h"
+#include "model/json.h"
 #include "model/scheduler.h"
 
 static ath_err err;
@@ -71,6 +74,98 @@ static void the_classes_of_diffusers_are_read(void **state) {
     check_class("trajectories/diffusers_flow_match.json", "FlowMatchHeunDiscreteScheduler", ATH_FLOW);
 }
 
+/* alpha_bar against diffusers' float32 products; a rescaled one is zero at its end, where some of its classes put 2^-24. */
+static void check_alphas(const ath_scheduler *s, const json_t *c, const char *text) {
+    double t[8], expected[8];
+    const size_t n = golden_list(golden_at(c, "timesteps"), t, 8);
+    assert_int_equal(golden_list(golden_at(c, "alphas_cumprod"), expected, 8), n);
+    CHECK(s->schedule.timesteps == (int)t[n - 1] + 1, "%s: %d timesteps", text, s->schedule.timesteps);
+    for (size_t i = 0; i < n; i++)
+        CHECK(fabs(s->schedule.alpha_bar[(int)t[i]] - expected[i]) < 1e-6, "%s: alpha_bar[%g] %.9g, expected %.9g",
+              text, t[i], s->schedule.alpha_bar[(int)t[i]], expected[i]);
+}
+
+/* The number under `key` of the file, `dflt` where it has none. */
+static double number_of(const json_t *file, const char *key, double dflt) {
+    const json_t *item = json_object_get(file, key);
+    return json_is_number(item) ? json_number_value(item) : dflt;
+}
+
+static void check_meaning(const ath_scheduler *s, const json_t *c, const json_t *file, const char *text) {
+    const char *reads = golden_text(c, "reads");
+    if (strcmp(reads, "edm") == 0)
+        CHECK(s->prediction == ATH_EDM_F && s->process.sigma_min == number_of(file, "sigma_min", -1) &&
+                  s->process.sigma_max == number_of(file, "sigma_max", -1),
+              "%s: %s from %g to %g", text, ath_prediction_name(s->prediction), s->process.sigma_min,
+              s->process.sigma_max);
+    else if (strcmp(reads, "flow") == 0)
+        CHECK(s->prediction == ATH_FLOW &&
+                  s->process.shift == number_of(file, "shift", number_of(file, "flow_shift", -1)),
+              "%s: %s, shift %g", text, ath_prediction_name(s->prediction), s->process.shift);
+    else
+        check_alphas(s, c, text);
+}
+
+static void every_class_is_read_with_its_levels_or_refused(void **state) {
+    (void)state;
+    json_t *cases = golden_tree("scheduler_configs.json");
+    const char *path = in_folder("scheduler_config.json");
+    CHECK(json_array_size(cases) > 50, "only %zu files", json_array_size(cases));
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        const char *text = golden_text(c, "file"), *refused = json_string_value(json_object_get(c, "refused"));
+        json_t *file;
+        ath_scheduler s;
+        CHECK_OK(ath_file_write(path, text, strlen(text), &err));
+        CHECK_OK(ath_json_read(&file, path, &err));
+        if (refused)
+            CHECK_FAILS(ath_scheduler_read(&s, file, text, &err), ATH_E_FORMAT, refused);
+        else {
+            CHECK_OK(ath_scheduler_read(&s, file, text, &err));
+            check_meaning(&s, c, file, text);
+            ath_scheduler_free(&s);
+        }
+        json_decref(file);
+    }
+    json_decref(cases);
+}
+
+static void a_class_without_betas_means_its_own_defaults(void **state) {
+    (void)state;
+    ath_scheduler s = read_text("{\"_class_name\": \"HeunDiscreteScheduler\"}");
+    CHECK(s.schedule.beta_start == 0.00085 && s.schedule.beta_end == 0.012, "Heun's betas: %g to %g",
+          s.schedule.beta_start, s.schedule.beta_end);
+    ath_scheduler_free(&s);
+    s = read_text("{\"_class_name\": \"LCMScheduler\", \"beta_end\": 0.02}");
+    CHECK(strcmp(s.schedule.kind->name, "scaled_linear") == 0 && s.schedule.beta_end == 0.02, "LCM's: %s to %g",
+          s.schedule.kind->name, s.schedule.beta_end);
+    ath_scheduler_free(&s);
+}
+
+/* Infinity, -Infinity and NaN outside of texts, as Python writes them. */
+static void numbers_that_are_no_json_are_texts(void **state) {
+    (void)state;
+    const char *path = in_folder("python.json"),
+               *text = "{\"a\": -Infinity, \"b\": [Infinity, 1,NaN], \"Infinity\": \"-Infinity \\\" NaN\", \"c\":NaN}";
+    json_t *o;
+    const char *a, *b0, *b2, *quoted, *c;
+    double one;
+    CHECK_OK(ath_file_write(path, text, strlen(text), &err));
+    CHECK_OK(ath_json_read(&o, path, &err));
+    assert_int_equal(
+        json_unpack(o, "{s:s, s:[s,F,s], s:s, s:s}", "a", &a, "b", &b0, &one, &b2, "Infinity", &quoted, "c", &c), 0);
+    CHECK(strcmp(a, "-inf") == 0 && strcmp(b0, "inf") == 0 && one == 1 && strcmp(b2, "?") == 0 && strcmp(c, "?") == 0,
+          "%s %s %g %s %s", a, b0, one, b2, c);
+    CHECK(strcmp(quoted, "-Infinity \" NaN") == 0, "a text became %s", quoted);
+    json_decref(o);
+    static const char *const bad[] = {"{\"a\": Infinit", "{\"a\": Na",   "{\"a\": -",
+                                      "{\"a\": \"NaN",   "{\"a\": \"\\", "Infinity"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_OK(ath_file_write(path, bad[i], strlen(bad[i]), &err));
+        CHECK_FAILS(ath_json_read(&o, path, &err), ATH_E_FORMAT, "python.json");
+    }
+}
+
 static void what_classes_have_in_common_is_read_of_any(void **state) {
     (void)state;
     ath_scheduler s = read_text("{}");
@@ -83,7 +178,7 @@ static void what_classes_have_in_common_is_read_of_any(void **state) {
               s.schedule.beta_start == 0.00085,
           "another's class with betas: %s, %d timesteps", ath_prediction_name(s.prediction), s.schedule.timesteps);
     ath_scheduler_free(&s);
-    s = read_text("{\"_class_name\": \"IPNDMScheduler\", \"trained_betas\": [0.1, 0.5]}");
+    s = read_text("{\"_class_name\": \"SomebodysScheduler\", \"trained_betas\": [0.1, 0.5]}");
     CHECK(s.schedule.timesteps == 2 && fabs(s.schedule.alpha_bar[1] - 0.45) < 1e-15, "given betas: alpha_bar[1] %g",
           s.schedule.alpha_bar[1]);
     ath_scheduler_free(&s);
@@ -102,7 +197,7 @@ static void what_classes_have_in_common_is_read_of_any(void **state) {
 /* ---- what is written ---- */
 
 static ath_scheduler write_and_read(const ath_scheduler *s, const char *class) {
-    json_t *o = ath_scheduler_write(s, "0.30.0");
+    json_t *o = ath_scheduler_write(s, "0.33.0");
     CHECK(o && strcmp(json_string_value(json_object_get(o, "_class_name")), class) == 0 &&
               strcmp(ath_scheduler_class(s), class) == 0,
           "written as %s, expected %s", ath_scheduler_class(s), class);
@@ -155,6 +250,26 @@ static void what_is_written_is_read_back(void **state) {
     CHECK(back.process.shift == 2, "shift came back as %g", back.process.shift);
 }
 
+/* What other classes of diffusers make of a file: all know betas, one alone "sigmoid"; a flow's prediction is no epsilon. */
+static void files_mean_the_same_to_every_class(void **state) {
+    (void)state;
+    ath_scheduler s = {.prediction = ATH_EPSILON};
+    CHECK_OK(ath_schedule_make(&s.schedule, ath_schedule_kind_find("sigmoid_beta"), 100, 1e-3, 0.1, &err));
+    json_t *o = ath_scheduler_write(&s, "0.33.0");
+    const json_t *betas = json_object_get(o, "trained_betas");
+    CHECK(json_array_size(betas) == 100 && json_number_value(json_array_get(betas, 99)) == s.schedule.beta[99],
+          "%zu betas", json_array_size(betas));
+    CHECK(strcmp(json_string_value(json_object_get(o, "beta_schedule")), "linear") == 0, "beta_schedule");
+    json_decref(o);
+    ath_scheduler_free(&s);
+    s = (ath_scheduler){.prediction = ATH_FLOW, .process = {.kind = ATH_PROCESS_FLOW, .shift = 3}};
+    o = ath_scheduler_write(&s, "0.33.0");
+    CHECK(strcmp(json_string_value(json_object_get(o, "prediction_type")), "flow_prediction") == 0 &&
+              json_is_true(json_object_get(o, "use_flow_sigmas")) && number_of(o, "flow_shift", 0) == 3,
+          "a flow to classes that are none by name");
+    json_decref(o);
+}
+
 /* diffusers rescales the betas that it reads, so the file has them as they were. Epsilon is read too: its model can be sampled
  * from any timestep but the last. */
 static void zero_terminal_snr_is_written_and_read_back(void **state) {
@@ -170,7 +285,7 @@ static void zero_terminal_snr_is_written_and_read_back(void **state) {
             else
                 CHECK_OK(ath_schedule_from_betas(&s.schedule, betas, 4, &err));
             CHECK_OK(ath_schedule_rescale_zero_snr(&s.schedule, &err));
-            json_t *o = ath_scheduler_write(&s, "0.30.0");
+            json_t *o = ath_scheduler_write(&s, "0.33.0");
             CHECK(json_is_true(json_object_get(o, "rescale_betas_zero_snr")), "the file does not say so");
             const json_t *list = json_object_get(o, "trained_betas");
             for (size_t t = 0; t < json_array_size(list); t++)
@@ -222,10 +337,14 @@ static void what_cannot_be_meant_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_classes_of_diffusers_are_read),
+        cmocka_unit_test(every_class_is_read_with_its_levels_or_refused),
+        cmocka_unit_test(a_class_without_betas_means_its_own_defaults),
+        cmocka_unit_test(numbers_that_are_no_json_are_texts),
         cmocka_unit_test(what_classes_have_in_common_is_read_of_any),
         cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(files_mean_the_same_to_every_class),
         cmocka_unit_test(zero_terminal_snr_is_written_and_read_back),
         cmocka_unit_test(what_cannot_be_meant_is_refused),
     };
-    return cmocka_run_group_tests_name("scheduler configurations", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("scheduler configurations", tests, make_folder, remove_folder);
 }

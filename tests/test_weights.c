@@ -4,6 +4,7 @@
 #include "temp_folder.h"
 #include <sys/stat.h>
 #include "base/file.h"
+#include "golden/golden.h"
 #include "io/safetensors.h"
 #include "model/weights.h"
 
@@ -61,12 +62,7 @@ static ath_model *open_model(const char *path) {
 
 /* ---- the same bytes ---- */
 
-static void check_round_trip(const char *source) {
-    char to[192];
-    snprintf(to, sizeof to, "%s", in_folder("again"));
-    if (!ath_path_exists(to)) assert_int_equal(mkdir(to, 0777), 0);
-    ath_model *m = open_model(source);
-    CHECK_OK(ath_weights_save(m, m->params, to, &err));
+static void check_same_tensors(const char *source, const char *to) {
     ath_safetensors *before = open_weights(source), *after = open_weights(to);
     CHECK(ath_safetensors_count(before) == ath_safetensors_count(after), "%s: %d tensors became %d", source,
           ath_safetensors_count(before), ath_safetensors_count(after));
@@ -78,7 +74,47 @@ static void check_round_trip(const char *source) {
     }
     ath_safetensors_close(before);
     ath_safetensors_close(after);
-    ath_model_destroy(m);
+}
+
+/* Every setting of the source's config.json is in the one that was made of it, with the same value. */
+static void check_same_settings(const char *source, const char *to) {
+    json_t *before = golden_open(source, "config.json"), *after = golden_open(to, "config.json");
+    const char *key;
+    json_t *value;
+    json_object_foreach(before, key, value) {
+        if (key[0] == '_') continue;
+        CHECK(json_equal(value, json_object_get(after, key)), "%s: %s is another", to, key);
+    }
+    json_decref(before);
+    json_decref(after);
+}
+
+static void check_same_file(const char *a, const char *b, const char *name) {
+    char *path[2] = {in(a, name), in(b, name)};
+    uint8_t *data[2];
+    size_t size[2];
+    for (int i = 0; i < 2; i++) CHECK_OK(ath_file_read(path[i], 1 << 28, &data[i], &size[i], &err));
+    CHECK(size[0] == size[1] && memcmp(data[0], data[1], size[0]) == 0, "%s is not %s", path[1], path[0]);
+    for (int i = 0; i < 2; i++) free(data[i]), free(path[i]);
+}
+
+/* `source` loaded and saved, and that loaded and saved again. */
+static void check_round_trip(const char *source) {
+    static const char *const files[] = {"model_index.json", "unet/config.json", "scheduler/scheduler_config.json",
+                                        "unet/diffusion_pytorch_model.safetensors"};
+    char to[2][192];
+    for (int i = 0; i < 2; i++) {
+        snprintf(to[i], sizeof to[i], "%s", in_folder(i ? "again" : "once"));
+        if (!ath_path_exists(to[i])) assert_int_equal(mkdir(to[i], 0777), 0);
+        ath_model *m = open_model(i ? to[0] : source);
+        CHECK_OK(ath_model_save(m, m->params, to[i], &err));
+        ath_model_destroy(m);
+    }
+    char *unet = in(to[0], "unet");
+    check_same_tensors(source, unet);
+    check_same_settings(source, unet);
+    for (int i = 0; i < 4; i++) check_same_file(to[0], to[1], files[i]);
+    free(unet);
 }
 
 static void loading_and_saving_keeps_every_tensors_bytes(void **state) {
@@ -90,6 +126,93 @@ static void loading_and_saving_keeps_every_tensors_bytes(void **state) {
         snprintf(path, sizeof path, "%s/unet/%s", ATH_SHARED_GOLDEN, shared[i]);
         if (ath_path_exists(path)) check_round_trip(path);
     }
+}
+
+/* ---- configurations ---- */
+
+/* An option of the network as text. */
+static const char *option_of(const ath_model *m, const char *name) {
+    static char text[ATH_TEXT_LEN];
+    ath_options_format(ath_options_find(m->net->options, m->net->n_options, name), m->config, text, sizeof text);
+    return text;
+}
+
+/* config.json of the golden network with `key` replaced (JSON; NULL: taken out). */
+static void put_config(const char *path, const char *key, const char *value) {
+    json_t *o = golden_open(golden, "config.json");
+    if (value)
+        json_object_set_new(o, key, json_loads(value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(o, key);
+    char *text = json_dumps(o, 0);
+    put_text(path, "config.json", text);
+    free(text);
+    json_decref(o);
+}
+
+static void a_key_that_is_not_there_means_what_diffusers_means(void **state) {
+    (void)state;
+    static const char *const shapes[] = {"block_out_channels", "down_block_types"};
+    const char *path = fresh("keys");
+    copy(golden, whole_name, path);
+    ath_model *m = open_model(path);
+    CHECK(strcmp(option_of(m, "attention_head_dim"), "0") == 0, "the golden network has heads of %s channels",
+          option_of(m, "attention_head_dim"));
+    ath_model_destroy(m);
+    put_config(path, "attention_head_dim", NULL);
+    m = open_model(path);
+    CHECK(strcmp(option_of(m, "attention_head_dim"), "8") == 0, "heads of %s channels",
+          option_of(m, "attention_head_dim"));
+    ath_model_destroy(m);
+    put_config(path, "sample_size", NULL);
+    CHECK_FAILS(ath_model_open(&m, path, &err), ATH_E_SHAPE, "sample_size has 0 numbers");
+    for (int i = 0; i < 2; i++) {
+        put_config(path, shapes[i], NULL);
+        CHECK_FAILS(ath_model_open(&m, path, &err), ATH_E_SHAPE, "block_out_channels, down_block_types");
+    }
+}
+
+static void images_may_be_wider_than_high(void **state) {
+    (void)state;
+    const char *path = fresh("wide");
+    copy(golden, whole_name, path);
+    put_config(path, "sample_size", "[8, 16]");
+    ath_model *m = open_model(path);
+    CHECK(m->image.h == 8 && m->image.w == 16, "an image of %dx%d", m->image.w, m->image.h);
+    CHECK_OK(ath_make_dirs(in_folder("wide-saved"), &err));
+    CHECK_OK(ath_model_save(m, m->params, in_folder("wide-saved"), &err));
+    ath_model_destroy(m);
+    m = open_model(in_folder("wide-saved"));
+    CHECK(m->image.h == 8 && m->image.w == 16, "came back as %dx%d", m->image.w, m->image.h);
+    ath_model_destroy(m);
+    put_config(path, "sample_size", "[8, 8, 8]");
+    CHECK_FAILS(ath_model_open(&m, path, &err), ATH_E_SHAPE, "sample_size has 3 numbers");
+}
+
+/* DDPMPipeline would draw wrong pictures from it, so it must miss a part there; what it draws right from stays whole. */
+static void the_index_names_a_scheduler_unless_it_is_edm_s(void **state) {
+    (void)state;
+    const char *path = in_folder("index-of");
+    CHECK_OK(ath_make_dirs(path, &err));
+    for (int edm = 0; edm < 2; edm++) {
+        ath_model *m = open_model(golden);
+        if (edm) {
+            ath_schedule_free(&m->schedule);
+            m->prediction = ATH_EDM_F;
+            m->process = (ath_process){.kind = ATH_PROCESS_VE, .sigma_min = 0.002, .sigma_max = 80, .rho = 7};
+            m->sigma_data = 0.5;
+        }
+        CHECK_OK(ath_model_save(m, m->params, path, &err));
+        ath_model_destroy(m);
+        json_t *index = golden_open(path, "model_index.json");
+        CHECK((json_object_get(index, "scheduler") == NULL) == edm && json_object_get(index, "unet"), "of %s",
+              edm ? "edm" : "epsilon");
+        json_decref(index);
+    }
+    ath_model *m = open_model(path);
+    CHECK(m->prediction == ATH_EDM_F && m->process.sigma_max == 80, "it came back as %s",
+          ath_prediction_name(m->prediction));
+    ath_model_destroy(m);
 }
 
 /* ---- half precision ---- */
@@ -149,6 +272,48 @@ static void half_precision_is_read_exactly(void **state) {
     (void)state;
     check_half(ATH_F16, "half", half_value);
     check_half(ATH_BF16, "bfloat", bfloat_value);
+}
+
+/* The golden weights times `scale`, to a file. */
+static void put_scaled(const char *path, const char *name, float scale) {
+    ath_safetensors *file = open_weights(golden);
+    const int n = ath_safetensors_count(file);
+    ath_array *array = calloc((size_t)n, sizeof *array);
+    for (int i = 0; i < n; i++) {
+        array[i] = *ath_safetensors_at(file, i);
+        float *x = malloc((size_t)ath_array_len(&array[i]) * sizeof *x);
+        ath_array_to_f32(&array[i], x);
+        for (int64_t k = 0; k < ath_array_len(&array[i]); k++) x[k] *= scale;
+        array[i].data = x;
+    }
+    char *to = in(path, name);
+    CHECK_OK(ath_safetensors_save(to, array, n, NULL, 0, &err));
+    free(to);
+    for (int i = 0; i < n; i++) free((void *)array[i].data);
+    free(array);
+    ath_safetensors_close(file);
+}
+
+/* Each place's weights are scaled by another number, so that they say where they are from. */
+static void variants_are_read_where_there_is_no_plain_file(void **state) {
+    (void)state;
+    static const char *const places[] = {"diffusion_pytorch_model.bf16.safetensors",
+                                         "diffusion_pytorch_model.fp16.safetensors",
+                                         "diffusion_pytorch_model.safetensors"};
+    const char *path = fresh("variants");
+    ath_model *whole = open_model(golden);
+    put_text(path, "diffusion_pytorch_model.bin", "\x80\x02");
+    for (int i = 0; i < 3; i++) {
+        put_scaled(path, places[i], (float)(2 << i));
+        ath_model *m = open_model(path);
+        for (size_t k = 0; k < m->n_params; k++)
+            CHECK(m->params[k] == (float)(2 << i) * whole->params[k], "the weights are not those of %s", places[i]);
+        ath_model_destroy(m);
+    }
+    ath_model_destroy(whole);
+    path = fresh("variant-index");
+    put_text(path, "diffusion_pytorch_model.safetensors.index.fp16.json", "{\"weight_map\": {\"foreign\": \"a\"}}");
+    CHECK_FAILS(ath_model_open(&whole, path, &err), ATH_E_FORMAT, "index.fp16.json: tensor \"foreign\"");
 }
 
 static void integers_are_no_weights(void **state) {
@@ -321,7 +486,11 @@ static void weights_that_are_not_there_or_pickled_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loading_and_saving_keeps_every_tensors_bytes),
+        cmocka_unit_test(a_key_that_is_not_there_means_what_diffusers_means),
+        cmocka_unit_test(images_may_be_wider_than_high),
+        cmocka_unit_test(the_index_names_a_scheduler_unless_it_is_edm_s),
         cmocka_unit_test(half_precision_is_read_exactly),
+        cmocka_unit_test(variants_are_read_where_there_is_no_plain_file),
         cmocka_unit_test(integers_are_no_weights),
         cmocka_unit_test(shards_are_the_whole),
         cmocka_unit_test(an_index_that_is_wrong_is_refused),

@@ -42,6 +42,7 @@ typedef struct ath_option {
     const char *help;
     const char *choices; /* "a|b|c": the only texts allowed; NULL for any               */
     bool nullable;       /* 0, an empty text or n = -1 is null in JSON                   */
+    bool or_number;      /* of ATH_OPT_INTS: a list of one is a number in JSON           */
 } ath_option;
 
 /* Sets every field to its default. The table's defaults are right by construction. */

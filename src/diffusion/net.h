@@ -29,6 +29,8 @@ typedef struct ath_net {
     size_t config_size;
     /* Fills the config (already at its defaults) from what the user asked for. */
     ath_status (*configure)(const ath_net_request *request, void *config, ath_err *err);
+    /* Sets what a config.json means by keys that it lacks, where that is not the options' default. NULL: nothing. */
+    void (*absent_keys)(void *config);
     /* Image shape and number of label rows that this config is for. */
     void (*describe)(const void *config, ath_shape *image, int *classes);
     /* Returns F, of the image's shape. */

@@ -7,10 +7,30 @@
 
 enum { MAX_JSON = 64 << 20 };
 
+/* Python writes numbers that JSON has not, diffusers with them (lambda_min_clipped of DPM-Solver). They become texts as long. */
+static void quote_python_numbers(char *text, size_t size) {
+    static const char *const word[][2] = {{"-Infinity", "\"-inf\"   "}, {"Infinity", "\"inf\"   "}, {"NaN", "\"?\""}};
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        if (quoted && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            quoted = !quoted;
+        for (int k = 0; k < 3 && !quoted; k++) {
+            const size_t len = strlen(word[k][0]);
+            if (len > size - i || memcmp(text + i, word[k][0], len) != 0) continue;
+            memcpy(text + i, word[k][1], len);
+            i += len - 1;
+            break;
+        }
+    }
+}
+
 ath_status ath_json_read(json_t **out, const char *path, ath_err *err) {
     uint8_t *text;
     size_t size;
     ATH_TRY(ath_file_read(path, MAX_JSON, &text, &size, err));
+    quote_python_numbers((char *)text, size);
     json_error_t why;
     json_t *object = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, &why);
     free(text);
@@ -100,6 +120,7 @@ static json_t *value_to_json(const ath_option *o, const void *config) {
     case ATH_OPT_WORDS:
         return words_to_json(field);
     case ATH_OPT_INTS:
+        if (o->or_number && ((const ath_ints *)field)->n == 1) return json_integer(((const ath_ints *)field)->v[0]);
         return ints_to_json(field);
     case ATH_OPT_FLOATS:
         return floats_to_json(field);

@@ -8,7 +8,7 @@
 #include "model/json.h"
 #include "model/weights.h"
 
-static const char *const diffusers_version = "0.30.0"; /* whose file formats are written */
+static const char *const diffusers_version = "0.33.0"; /* the first that has all keys written here */
 
 void ath_model_destroy(ath_model *m) {
     if (!m) return;
@@ -90,11 +90,15 @@ static json_t *net_config(const ath_model *m) {
     return o;
 }
 
+/* DDPMPipeline's loop does not scale the network's input, as EDM's needs: it would draw wrong pictures. Without a scheduler in
+ * the index it does not open, and the parts still do. */
 static json_t *model_index(const ath_model *m) {
     const ath_scheduler scheduler = scheduler_of(m);
-    return json_pack("{s:s, s:s, s:[s,s], s:[s,s]}", "_class_name", "DDPMPipeline", "_diffusers_version",
-                     diffusers_version, "scheduler", "diffusers", ath_scheduler_class(&scheduler), "unet", "diffusers",
-                     m->net->class_name);
+    json_t *o = json_pack("{s:s, s:s, s:[s,s]}", "_class_name", "DDPMPipeline", "_diffusers_version", diffusers_version,
+                          "unet", "diffusers", m->net->class_name);
+    if (o && m->process.kind != ATH_PROCESS_VE)
+        json_object_set_new(o, "scheduler", json_pack("[s,s]", "diffusers", ath_scheduler_class(&scheduler)));
+    return o;
 }
 
 /* Joins a folder and a file, and hands the path to the writer. */
@@ -175,6 +179,7 @@ static ath_status open_files(ath_model **out, const char *config_path, const cha
         status = ath_fail(err, ATH_E_MEM, "%s: out of memory", config_path);
     if (status == ATH_OK) {
         ath_options_default(net->options, net->n_options, config);
+        if (net->absent_keys) net->absent_keys(config);
         status = ath_options_from_json(net->options, net->n_options, config, o, false, config_path, err);
     }
     if (status == ATH_OK) status = read_scheduler(&scheduler, scheduler_path, err);

@@ -2,7 +2,7 @@
  * On disk it is a diffusers pipeline directory:
  *   model_index.json
  *   unet/config.json  unet/diffusion_pytorch_model.safetensors
- *   scheduler/scheduler_config.json
+ *   scheduler/scheduler_config.json      (of EDM's process not in the index: diffusers' pipelines would draw wrong pictures)
  * A bare network directory (config.json and its weights side by side) opens too, with
  * the default process. */
 #ifndef ATH_MODEL_MODEL_H

@@ -5,7 +5,6 @@
 #include "model/json.h"
 
 static const char *const classes[] = {"DDPMScheduler", "EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler"};
-static const double default_beta_start = 1e-4, default_beta_end = 0.02;
 
 void ath_scheduler_free(ath_scheduler *s) { ath_schedule_free(&s->schedule); }
 
@@ -35,8 +34,33 @@ static const ath_schedule_kind *kind_of_diffusers(const char *name) {
     return NULL;
 }
 
+/* What a class of diffusers' means that does not say its betas. */
+typedef struct beta_defaults {
+    const char *class, *schedule;
+    double start, end;
+} beta_defaults;
+
+static const beta_defaults usual = {"", "linear", 1e-4, 0.02};
+static const beta_defaults unusual[] = {
+    {"HeunDiscreteScheduler", "linear", 0.00085, 0.012},
+    {"KDPM2DiscreteScheduler", "linear", 0.00085, 0.012},
+    {"KDPM2AncestralDiscreteScheduler", "linear", 0.00085, 0.012},
+    {"DPMSolverSDEScheduler", "linear", 0.00085, 0.012},
+    {"LCMScheduler", "scaled_linear", 0.00085, 0.012},
+    {"TCDScheduler", "scaled_linear", 0.00085, 0.012},
+    {"UnCLIPScheduler", "squaredcos_cap_v2", 1e-4, 0.02},
+};
+
+static const beta_defaults *defaults_of(const json_t *o) {
+    const char *class = json_string_value(json_object_get(o, "_class_name"));
+    for (size_t i = 0; class && i < sizeof unusual / sizeof *unusual; i++)
+        if (strcmp(class, unusual[i].class) == 0) return &unusual[i];
+    return &usual;
+}
+
 /* "_athanor_schedule" is ours: some schedules of ours are trained_betas to diffusers. */
 static ath_status read_vp(ath_schedule *s, const json_t *o, const char *path, ath_err *err) {
+    const beta_defaults *dflt = defaults_of(o);
     const json_t *betas = json_object_get(o, "trained_betas");
     const char *name = json_string_value(json_object_get(o, "beta_schedule"));
     const char *ours = json_string_value(json_object_get(o, "_athanor_schedule"));
@@ -44,9 +68,9 @@ static ath_status read_vp(ath_schedule *s, const json_t *o, const char *path, at
     double start, end;
     int timesteps;
     ATH_TRY(ath_json_int(o, "num_train_timesteps", 1000, 1, 1000000, &timesteps, path, err));
-    ATH_TRY(ath_json_number(o, "beta_start", default_beta_start, 0, 1, &start, path, err));
-    ATH_TRY(ath_json_number(o, "beta_end", default_beta_end, 0, 1, &end, path, err));
-    if (!kind) kind = kind_of_diffusers(name ? name : "linear");
+    ATH_TRY(ath_json_number(o, "beta_start", dflt->start, 0, 1, &start, path, err));
+    ATH_TRY(ath_json_number(o, "beta_end", dflt->end, 0, 1, &end, path, err));
+    if (!kind) kind = kind_of_diffusers(name ? name : dflt->schedule);
     ath_status status;
     if (json_is_array(betas) && !ours)
         status = read_betas(s, betas, path, err);
@@ -98,17 +122,32 @@ ath_status ath_scheduler_read_process(ath_scheduler *s, ath_process_kind kind, c
 
 static bool begins_with(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
 
+/* Keys and classes whose levels are none of the three processes'. */
+static ath_status refuse_other_levels(const json_t *o, const char *class, bool flow, const char *path, ath_err *err) {
+    const json_t *shift = json_object_get(o, "snr_shift_scale");
+    if (strcmp(class, "IPNDMScheduler") == 0) /* its trained_betas are noise levels */
+        return ath_fail(err, ATH_E_FORMAT, "%s: _class_name: %s has levels of its own, expected a class with betas",
+                        path, class);
+    if (shift && json_number_value(shift) != 1)
+        return ath_fail(err, ATH_E_FORMAT, "%s: snr_shift_scale: expected 1, levels without such a shift", path);
+    if (json_is_true(json_object_get(o, "invert_sigmas")))
+        return ath_fail(err, ATH_E_FORMAT, "%s: invert_sigmas: true, expected false", path);
+    if (!flow && json_is_true(json_object_get(o, "use_flow_sigmas")))
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: use_flow_sigmas: true, expected false or the prediction_type \"flow_prediction\"", path);
+    return ATH_OK;
+}
+
 /* What the network predicts, from the class and from prediction_type. */
 static ath_status read_prediction(ath_prediction *p, const json_t *o, const char *path, ath_err *err) {
     const char *class = json_string_value(json_object_get(o, "_class_name"));
     const char *target = json_string_value(json_object_get(o, "prediction_type"));
     const char *time = json_string_value(json_object_get(o, "timestep_type"));
     if (!class) class = "DDPMScheduler";
-    *p = ATH_EPSILON;
-    if (begins_with(class, "FlowMatch") || (target && strcmp(target, "flow_prediction") == 0)) {
-        *p = ATH_FLOW;
-        return ATH_OK;
-    }
+    const bool flow = begins_with(class, "FlowMatch") || (target && strcmp(target, "flow_prediction") == 0);
+    ATH_TRY(refuse_other_levels(o, class, flow, path, err));
+    *p = flow ? ATH_FLOW : ATH_EPSILON;
+    if (flow) return ATH_OK;
     if (begins_with(class, "EDM")) {
         *p = ATH_EDM_F;
         if (!target || strcmp(target, "epsilon") == 0) return ATH_OK; /* what diffusers calls EDM's F */
@@ -116,7 +155,7 @@ static ath_status read_prediction(ath_prediction *p, const json_t *o, const char
                         target);
     }
     const bool betas = json_object_get(o, "beta_schedule") || json_object_get(o, "beta_start") ||
-                       json_is_array(json_object_get(o, "trained_betas"));
+                       json_is_array(json_object_get(o, "trained_betas")) || defaults_of(o) != &usual;
     if (!betas && strcmp(class, "DDPMScheduler") != 0 && strcmp(class, "DDIMScheduler") != 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: _class_name: %s is not known, and has no betas", path, class);
     if (time && strcmp(time, "discrete") != 0)
@@ -152,12 +191,17 @@ static json_t *betas_of(const ath_schedule *s) {
     return list;
 }
 
+/* Of diffusers' classes DDPMScheduler alone knows "sigmoid"; all know betas. */
+static bool known_to_all_classes(const ath_schedule_kind *kind) {
+    return kind && kind->diffusers && strcmp(kind->diffusers, "sigmoid") != 0;
+}
+
 static void write_vp(json_t *o, const ath_schedule *s, ath_prediction prediction) {
-    const bool named = s->kind && s->kind->diffusers;
+    const bool named = known_to_all_classes(s->kind);
     if (s->kind) json_object_set_new(o, "_athanor_schedule", json_string(s->kind->name));
     json_object_set_new(o, "num_train_timesteps", json_integer(s->timesteps));
-    json_object_set_new(o, "beta_start", json_real(s->kind ? s->beta_start : default_beta_start));
-    json_object_set_new(o, "beta_end", json_real(s->kind ? s->beta_end : default_beta_end));
+    json_object_set_new(o, "beta_start", json_real(s->kind ? s->beta_start : usual.start));
+    json_object_set_new(o, "beta_end", json_real(s->kind ? s->beta_end : usual.end));
     json_object_set_new(o, "beta_schedule", json_string(named ? s->kind->diffusers : "linear"));
     json_object_set_new(o, "trained_betas", named ? json_null() : betas_of(s));
     json_object_set_new(o, "variance_type", json_string("fixed_small"));
@@ -180,6 +224,16 @@ static void write_edm(json_t *o, const ath_process *p, double sigma_data) {
     json_object_set_new(o, "final_sigmas_type", json_string("zero"));
 }
 
+/* The last three are not the class's, but of others that are made from this file: DPMSolverMultistepScheduler and UniPC's then know
+ * what to do, and DDIMScheduler fails, where it would draw nothing but noise. */
+static void write_flow(json_t *o, const ath_process *p) {
+    json_object_set_new(o, "num_train_timesteps", json_integer(1000));
+    json_object_set_new(o, "shift", json_real(p->shift));
+    json_object_set_new(o, "prediction_type", json_string("flow_prediction"));
+    json_object_set_new(o, "use_flow_sigmas", json_true());
+    json_object_set_new(o, "flow_shift", json_real(p->shift));
+}
+
 json_t *ath_scheduler_write(const ath_scheduler *s, const char *version) {
     json_t *o = json_object();
     json_object_set_new(o, "_class_name", json_string(ath_scheduler_class(s)));
@@ -188,9 +242,7 @@ json_t *ath_scheduler_write(const ath_scheduler *s, const char *version) {
         write_vp(o, &s->schedule, s->prediction);
     else if (s->process.kind == ATH_PROCESS_VE)
         write_edm(o, &s->process, s->sigma_data);
-    else {
-        json_object_set_new(o, "num_train_timesteps", json_integer(1000));
-        json_object_set_new(o, "shift", json_real(s->process.shift));
-    }
+    else
+        write_flow(o, &s->process);
     return o;
 }

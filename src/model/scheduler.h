@@ -16,10 +16,11 @@ typedef struct ath_scheduler {
 void ath_scheduler_free(ath_scheduler *s);                 /* accepts a zeroed one */
 ath_process ath_scheduler_process(const ath_scheduler *s); /* its schedule is borrowed from `s` */
 
-/* Reads a whole file's object. By "_class_name": FlowMatch* are flows, EDM* are EDM's, everything else with betas is vp
+/* Reads a whole file's object. By "_class_name": FlowMatch* are flows, EDM* are EDM's, everything else with betas is vp,
+ * with its class's own where the file says none
  * (a timestep is a timestep whichever of these samples it). With rescale_betas_zero_snr the last timestep is pure noise, whatever
  * the network predicts: one that predicts epsilon or the score can be sampled from any other. Keys that say how to sample are
- * passed over. Fails with
+ * passed over; those that move levels elsewhere (snr_shift_scale, invert_sigmas, continuous timesteps) are refused. Fails with
  * ATH_E_FORMAT naming `path` and the key; *s is zeroed then. */
 ath_status ath_scheduler_read(ath_scheduler *s, const struct json_t *object, const char *path, ath_err *err);
 /* The numbers of one kind of process alone, with diffusers' keys: betas; sigma_min, sigma_max, rho; shift. The prediction

@@ -7,12 +7,20 @@
 #include "io/safetensors.h"
 #include "model/json.h"
 
-static const char *const whole_name = "diffusion_pytorch_model.safetensors";
-static const char *const index_name = "diffusion_pytorch_model.safetensors.index.json";
+/* Where weights may be; the first that is there is read. Those of a variant are diffusers' half precision. */
+static const struct {
+    const char *name;
+    bool index;
+} places[] = {
+    {"diffusion_pytorch_model.safetensors", false},      {"diffusion_pytorch_model.safetensors.index.json", true},
+    {"diffusion_pytorch_model.fp16.safetensors", false}, {"diffusion_pytorch_model.safetensors.index.fp16.json", true},
+    {"diffusion_pytorch_model.bf16.safetensors", false}, {"diffusion_pytorch_model.safetensors.index.bf16.json", true},
+};
+enum { N_PLACES = sizeof places / sizeof *places };
 
 ath_status ath_weights_save(const ath_model *m, const float *params, const char *folder, ath_err *err) {
     const int n = ath_param_count(m->graph);
-    char *path = ath_path_join(folder, whole_name);
+    char *path = ath_path_join(folder, places[0].name);
     float *disk = malloc((m->n_params + 1) * sizeof *disk);
     ath_array *array = calloc((size_t)n + 1, sizeof *array);
     ath_status status = path && disk && array ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
@@ -157,10 +165,11 @@ static ath_status load_index(const loading *l, const char *folder, const char *p
 
 /* ---- the whole ---- */
 
-/* Why a folder with neither file has no weights. */
+/* Why a folder with no such file has no weights. */
 static ath_status no_weights(const char *folder, ath_err *err) {
-    static const char *const pickles[] = {"diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const pickles[] = {"diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json",
+                                          "diffusion_pytorch_model.fp16.bin"};
+    for (int i = 0; i < 3; i++) {
         char *path = ath_path_join(folder, pickles[i]);
         const bool there = path && ath_path_exists(path);
         free(path);
@@ -171,28 +180,34 @@ static ath_status no_weights(const char *folder, ath_err *err) {
                 "save_pretrained(..., safe_serialization=True) writes them as safetensors",
                 folder, pickles[i]);
     }
-    return ath_fail(err, ATH_E_FORMAT, "%s: has no weights: expected %s or %s", folder, whole_name, index_name);
+    return ath_fail(err, ATH_E_FORMAT, "%s: has no weights: expected %s or %s", folder, places[0].name, places[1].name);
+}
+
+/* The first place that is there, an index or the weights themselves; *path is the caller's to free, NULL on failure. */
+static ath_status find_weights(const char *folder, char **path, bool *index, ath_err *err) {
+    for (int i = 0; i < N_PLACES; i++) {
+        *path = ath_path_join(folder, places[i].name);
+        if (!*path) return ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
+        *index = places[i].index;
+        if (ath_path_exists(*path)) return ATH_OK;
+        free(*path);
+    }
+    *path = NULL;
+    return no_weights(folder, err);
 }
 
 ath_status ath_weights_load(const ath_model *m, float *params, const char *folder, ath_err *err) {
-    char *whole = ath_path_join(folder, whole_name), *index = ath_path_join(folder, index_name);
     const loading l = {m, params, calloc(m->n_params + 1, sizeof(bool))};
-    const char *path = whole;
-    ath_status status = whole && index && l.had ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
-    if (status == ATH_OK) {
-        if (ath_path_exists(whole))
-            status = load_file(&l, whole, NULL, NULL, err);
-        else if (ath_path_exists(index))
-            status = load_index(&l, folder, path = index, err);
-        else
-            status = no_weights(folder, err);
-    }
+    char *path = NULL;
+    bool index = false;
+    ath_status status = l.had ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
+    if (status == ATH_OK) status = find_weights(folder, &path, &index, err);
+    if (status == ATH_OK) status = index ? load_index(&l, folder, path, err) : load_file(&l, path, NULL, NULL, err);
     for (int i = 0; i < ath_param_count(m->graph) && status == ATH_OK; i++) {
         const ath_param *p = ath_param_at(m->graph, i);
         if (!l.had[p->offset]) status = ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, p->name);
     }
     free(l.had);
-    free(whole);
-    free(index);
+    free(path);
     return status;
 }

@@ -8,7 +8,8 @@
 ath_status ath_weights_save(const ath_model *m, const float *params, const char *folder, ath_err *err);
 
 /* params (n_params) from a folder: diffusion_pytorch_model.safetensors or, where that is not, the shards of
- * diffusion_pytorch_model.safetensors.index.json. F16 and BF16 become float32 exactly, F64 is rounded. Every tensor must
+ * diffusion_pytorch_model.safetensors.index.json, and where neither is, the same of the variants fp16 and bf16
+ * (diffusion_pytorch_model.fp16.safetensors, ...safetensors.index.fp16.json). F16 and BF16 become float32 exactly, F64 is rounded. Every tensor must
  * be there with the shape the network expects, once, and no other; names that attention's layers
  * have in older files (query, key, value, proj_attn) are known. Fails with ATH_E_FORMAT naming file and tensor; pickled weights (.bin) are not read. */
 ath_status ath_weights_load(const ath_model *m, float *params, const char *folder, ath_err *err);

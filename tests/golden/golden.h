@@ -8,9 +8,9 @@
 #include "../check.h"
 
 /* The parsed file, to be given to json_decref; NULL when there is none. */
-static inline json_t *golden_open(const char *folder, const char *name) {
+static inline json_t *golden_open(const char *of, const char *name) {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", of, name);
     if (access(path, R_OK) != 0) return NULL;
     json_error_t why = {0};
     json_t *root = json_load_file(path, JSON_DECODE_INT_AS_REAL, &why);
