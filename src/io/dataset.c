@@ -149,7 +149,7 @@ static ath_status open_file(ath_dataset *out, const char *path, const ath_datase
         "expected an IDX, CIFAR .bin, .npy or .npz file, or a folder of PNG, JPEG, IDX or CIFAR files";
     uint8_t head[4] = {0};
     size_t got;
-    ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
+    ATH_TRY(ath_file_peek(path, head, sizeof head, &got, err));
     if (got == 0) return ath_fail(err, ATH_E_FORMAT, "%s: the file is empty: %s", path, expected);
     const bool is_jpeg = memcmp(head, jpeg, 3) == 0;
     if (is_jpeg || memcmp(head, png, 4) == 0)

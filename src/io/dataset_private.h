@@ -30,9 +30,6 @@ ath_status ath_dataset_fit(ath_dataset *out, const char *path, const ath_dataset
 /* Classes "0", "1", ... up to out->n_class. */
 ath_status ath_dataset_number_classes(ath_dataset *out, const char *path, ath_err *err);
 
-/* The first bytes of a file, unzipped when it is gzip; *got < n when it is shorter. */
-ath_status ath_peek(const char *path, uint8_t *head, size_t n, size_t *got, ath_err *err);
-
 typedef struct ath_names {
     char **name;
     int n;

@@ -407,6 +407,7 @@ static ath_status read_pictures(reading *r, const picture_list *list, ath_datase
     b->image_size = options->image_size;
     b->how.max_pixels = options->max_pixels;
     b->how.least_side = 2 * options->image_size; /* the rest of the way is a mean over areas */
+    b->how.most_side = options->image_size ? 0 : ATH_MAX_SIDE;
     memcpy(b->how.background, options->background, sizeof b->how.background);
     const ath_status status = read_blocks(r, list, b, options, err);
     free(b);

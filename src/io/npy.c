@@ -161,7 +161,7 @@ static ath_status read_head(const source *s, uint8_t **data, size_t *size, ath_e
     if (s->archive) return ath_npz_read(s->archive, s->index, MOST_HEADER, data, size, err);
     *data = malloc(MOST_HEADER);
     if (!*data) return ath_fail(err, ATH_E_MEM, "%s: out of memory", s->name);
-    const ath_status status = ath_peek(s->path, *data, MOST_HEADER, size, err);
+    const ath_status status = ath_file_peek(s->path, *data, MOST_HEADER, size, err);
     if (status != ATH_OK) free(*data);
     return status;
 }

@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include "base/option.h"
 
-/* Reads an object of at most 64 MiB, nested at most 2048 deep (jansson's JSON_PARSER_MAX_DEPTH; its parser recurses),
+/* Reads an object of at most 64 MiB and two million values (base/text.h), nested at most 2048 deep (jansson's JSON_PARSER_MAX_DEPTH; its parser recurses),
  * each key once. Errors name the path and the line. *out is the caller's (json_decref). */
 ath_status ath_json_read(json_t **out, const char *path, ath_err *err);
 /* Writes beside and renames, indented, keys in the order given. Takes the object over. */
