@@ -299,7 +299,7 @@ static void a_folder_mixes_formats_and_leaves_broken_ones_out_on_request(void **
     ath_dataset_options options = {.skip_broken = true};
     ath_dataset d = open_ok(folder, &options);
     check_shape(&d, 3, 8, 8, 3, 2);
-    assert_int_equal(options.n_skipped, 1);
+    assert_int_equal(d.n_skipped, 1);
     assert_int_equal(d.label[2], 1);
     ath_dataset_close(&d);
     free(f.data);
