@@ -119,11 +119,11 @@ static ath_status read_all(const char *path, bool unzips, size_t max, uint8_t **
     ath_status status = ATH_OK;
     growing g = {0};
     gzFile zipped = NULL;
-    if (unzips)
-        zipped = unzip(&r, err, &status);
-    else if (r.size > 0 && (uint64_t)r.size > max) /* before memory is taken for it */
+    if (unzips) zipped = unzip(&r, err, &status);
+    const bool as_it_is = status == ATH_OK && (!zipped || gzdirect(zipped)) && r.size > 0;
+    if (as_it_is && (uint64_t)r.size > max) /* before memory is taken for it */
         status = ath_fail(err, ATH_E_FORMAT, "%s: holds more than the %zu bytes allowed", path, max);
-    else if (r.size > 0)
+    else if (as_it_is)
         g.expected = (size_t)r.size;
     if (status == ATH_OK) status = read_to_end(&r, zipped, max, &g, err);
     if (zipped && gzclose_r(zipped) != Z_OK && status == ATH_OK)
