@@ -199,13 +199,12 @@ static ath_status info_dataset(const char *path, const options *o, ath_err *err)
     ATH_TRY(ath_background_parse(o->background, how.background, err));
     ATH_TRY(cli_dataset_open(&d, path, how, &o->from, err));
     const size_t len = (size_t)d.n * (size_t)d.h * (size_t)d.w * (size_t)d.c;
-    double sum = 0, squares = 0;
+    uint64_t sum = 0, squares = 0; /* of at most 2^33 bytes: exact */
     for (size_t i = 0; i < len; i++) {
-        const double v = d.pixel[i] / 127.5 - 1;
-        sum += v;
-        squares += v * v;
+        sum += d.pixel[i];
+        squares += (uint64_t)d.pixel[i] * d.pixel[i];
     }
-    const double mean = sum / (double)len;
+    const double mean = (double)sum / (double)len, square = (double)squares / (double)len;
     ath_status status = *o->out ? write_grid(&d, o->out, err) : ATH_OK;
     if (status == ATH_OK) {
         json_t *facts = json_object();
@@ -218,8 +217,8 @@ static ath_status info_dataset(const char *path, const options *o, ath_err *err)
         json_t *names = json_array();
         for (int i = 0; i < d.n_class && i < 100; i++) json_array_append_new(names, json_string(d.class_name[i]));
         json_object_set_new(facts, "class_names", names);
-        json_object_set_new(facts, "mean", json_real(mean));
-        json_object_set_new(facts, "std", json_real(sqrt(fmax(0, squares / (double)len - mean * mean))));
+        json_object_set_new(facts, "mean", json_real(mean / 127.5 - 1));
+        json_object_set_new(facts, "std", json_real(sqrt(fmax(0, square - mean * mean)) / 127.5));
         show(facts, o->json);
     }
     ath_dataset_close(&d);
