@@ -106,8 +106,8 @@ static ath_status read_to_end(ath_reader *r, gzFile zipped, size_t max, growing 
         const size_t left = g->room - 1 - g->size;
         ATH_TRY(read_some(r, zipped, g->data + g->size, left < MOST_AT_ONCE ? left : MOST_AT_ONCE, &got, err));
         if (zipped && r->size >= 0 && ath_is_bomb(g->size + got, (uint64_t)r->size))
-            return ath_fail(err, ATH_E_FORMAT, "%s: unpacks to more than 256 times its %lld bytes, as no images do", r->path,
-                            (long long)r->size);
+            return ath_fail(err, ATH_E_FORMAT, "%s: unpacks to more than 256 times its %lld bytes, as no images do",
+                            r->path, (long long)r->size);
     }
     return g->size > max ? ath_fail(err, ATH_E_FORMAT, "%s: holds more than the %zu bytes allowed", r->path, max)
                          : ATH_OK;
