@@ -243,10 +243,20 @@ static void append_word(char *list, const char *word) {
     snprintf(list + used, ATH_TEXT_LEN - used, "%s%s", used ? "," : "", word);
 }
 
+static ath_ints mults_of(const ath_net_request *r) {
+    return r->channel_mults.n > 0 ? r->channel_mults : (ath_ints){3, {1, 2, 2}};
+}
+
+static int resolutions(const ath_net_request *r, int *side) {
+    const int levels = mults_of(r).n;
+    for (int i = 0; i < levels; i++) side[i] = r->image_size >> i;
+    return levels;
+}
+
 static ath_status configure(const ath_net_request *r, void *config, ath_err *err) {
     unet_config *cfg = config;
     const int base = r->base_channels ? r->base_channels : 32;
-    const ath_ints mults = r->channel_mults.n > 0 ? r->channel_mults : (ath_ints){3, {1, 2, 2}};
+    const ath_ints mults = mults_of(r);
     cfg->sample_size = (ath_ints){1, {r->image_size}};
     cfg->in_channels = cfg->out_channels = r->channels;
     cfg->block_out_channels.n = mults.n;
@@ -258,10 +268,12 @@ static ath_status configure(const ath_net_request *r, void *config, ath_err *err
             "channel-mults: an image of %d pixels cannot be halved %d times; use --image-size or fewer levels",
             r->image_size, mults.n - 1);
     bool attend[8];
+    int side[ATH_MAX_INTS];
+    resolutions(r, side);
     for (int i = 0; i < mults.n; i++) {
         cfg->block_out_channels.v[i] = base * mults.v[i];
         attend[i] = false;
-        for (int j = 0; j < r->attention.n; j++) attend[i] |= r->attention.v[j] == r->image_size >> i;
+        for (int j = 0; j < r->attention.n; j++) attend[i] |= r->attention.v[j] == side[i];
         append_word(cfg->down_block_types, attend[i] ? "AttnDownBlock2D" : "DownBlock2D");
     }
     for (int i = mults.n - 1; i >= 0; i--) append_word(cfg->up_block_types, attend[i] ? "AttnUpBlock2D" : "UpBlock2D");
@@ -307,6 +319,7 @@ const ath_net ath_net_unet = {
     .config_size = sizeof(unet_config),
     .configure = configure,
     .absent_keys = absent_keys,
+    .resolutions = resolutions,
     .describe = describe,
     .build = build,
 };

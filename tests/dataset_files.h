@@ -73,7 +73,8 @@ static inline bytes idx_labels(uint32_t n, uint8_t most) {
 /* ---- opening ---- */
 
 /* Opening must fail so, say so, and leave nothing. */
-static inline void must_fail(const char *path, ath_dataset_options *options, ath_status expected, const char *word) {
+static inline void must_fail(const char *path, const ath_dataset_options *options, ath_status expected,
+                             const char *word) {
     ath_dataset d, zero = {0};
     memset(&d, 0x55, sizeof d);
     CHECK_FAILS(ath_dataset_open(&d, path, options, &err), expected, word);
@@ -81,7 +82,7 @@ static inline void must_fail(const char *path, ath_dataset_options *options, ath
     CHECK(err.code == expected, "%s: err.code is %d", path, (int)err.code);
 }
 
-static inline ath_dataset open_ok(const char *path, ath_dataset_options *options) {
+static inline ath_dataset open_ok(const char *path, const ath_dataset_options *options) {
     ath_dataset d;
     CHECK_OK(ath_dataset_open(&d, path, options, &err));
     return d;

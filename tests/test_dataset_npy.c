@@ -114,6 +114,58 @@ static void an_archive_has_images_and_labels_of_any_integers(void **state) {
     ath_dataset_close(&d);
 }
 
+/* ---- labels beside an array ---- */
+
+static void labels_are_found_beside_an_array_under_every_usual_name(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {{"x.npy", "x_labels.npy"},
+                                           {"digits.npy", "digits_labels.npy"},
+                                           {"images.npy", "labels.npy"},
+                                           {"my-images-1.npy", "my-labels-1.npy"},
+                                           {"x_train.npy", "y_train.npy"},
+                                           {"X_test.npy", "y_test.npy"},
+                                           {"X.npy", "y.npy"},
+                                           {"digits.npy", "labels.npy"},
+                                           {"digits.NPY", "labels.npy"},
+                                           {"digits.npy.gz", "digits_labels.npy.gz"},
+                                           {"images.npy", "images_labels.npy"}};
+    fill_items();
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+        const bytes images = grey_images(), labels = labels_of("<i8", "(7,)");
+        put_file(pairs[k][0], images.data, images.size);
+        ath_dataset d = open_ok(in_folder(pairs[k][0]), NULL);
+        check_shape(&d, 7, 5, 4, 1, 0);
+        ath_dataset_close(&d);
+        put_file(pairs[k][1], labels.data, labels.size);
+        d = open_ok(in_folder(pairs[k][0]), &(ath_dataset_options){.image_size = 3});
+        check_shape(&d, 7, 3, 3, 1, 4);
+        for (int i = 0; i < 7; i++) assert_int_equal(d.label[i], label_value[i]);
+        assert_string_equal(d.class_name[3], "3");
+        ath_dataset_close(&d);
+        assert_int_equal(remove(in_folder(pairs[k][0])), 0);
+        assert_int_equal(remove(in_folder(pairs[k][1])), 0);
+    }
+}
+
+static void the_nearest_name_is_the_labels_and_must_fit(void **state) {
+    (void)state;
+    fill_items();
+    const bytes images = grey_images(), labels = labels_of("<i8", "(7,)"), few = labels_of("<i8", "(6,)");
+    put_file("images.npy", images.data, images.size);
+    put_file("labels.npy", few.data, few.size);
+    must_fail(in_folder("images.npy"), NULL, ATH_E_FORMAT, "labels.npy: expected 7 labels");
+    put_file("images_labels.npy", labels.data, labels.size);
+    ath_dataset d = open_ok(in_folder("images.npy"), NULL);
+    check_shape(&d, 7, 5, 4, 1, 4);
+    ath_dataset_close(&d);
+    put_file("images_labels.npy", "x", 1);
+    must_fail(in_folder("images.npy"), NULL, ATH_E_FORMAT, "images_labels.npy: ends within");
+    put_file("labels.npy", images.data, images.size); /* itself is not its labels */
+    d = open_ok(in_folder("labels.npy"), NULL);
+    check_shape(&d, 7, 5, 4, 1, 0);
+    ath_dataset_close(&d);
+}
+
 /* ---- hostile files ---- */
 
 static void labels_that_do_not_fit_are_refused(void **state) {
@@ -288,6 +340,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(an_array_of_images_reads_back_in_every_version),
         TEST(an_archive_has_images_and_labels_of_any_integers),
+        TEST(labels_are_found_beside_an_array_under_every_usual_name),
+        TEST(the_nearest_name_is_the_labels_and_must_fit),
         TEST(labels_that_do_not_fit_are_refused),
         TEST(an_array_cut_anywhere_or_too_long_is_refused),
         TEST(a_header_with_any_bit_flipped_is_refused_or_reads_the_same),

@@ -1,6 +1,7 @@
 /* Files: read whole, within a limit, gzip or not; written so that what stands at a path is
  * always complete, and a failure leaves the old file and nothing else. */
-#define _XOPEN_SOURCE 700
+#define _DEFAULT_SOURCE /* usleep */
+#define _XOPEN_SOURCE   700
 #include "check.h"
 #include "temp_folder.h"
 #include <dirent.h>
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 #include "base/file.h"
@@ -102,6 +104,63 @@ static void what_cannot_be_opened_is_named(void **state) {
         CHECK_FAILS(readers[r]("", 100, &data, &size, &err), ATH_E_IO, "cannot open");
     }
     CHECK(data == NULL, "a failure returned data");
+}
+
+static void what_is_no_file_is_refused_and_not_waited_for(void **state) {
+    (void)state;
+    uint8_t *data = NULL, head[4];
+    size_t size = 0, got;
+    assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
+    assert_int_equal(symlink("loop", in_folder("loop")), 0);
+    alarm(60); /* a reader that waits for the pipe's writer ends here */
+    for (int r = 0; r < 2; r++) {
+        CHECK_FAILS(readers[r]("/dev/zero", 100, &data, &size, &err), ATH_E_IO, "/dev/zero: is a device");
+        CHECK_FAILS(readers[r]("/dev/null", 100, &data, &size, &err), ATH_E_IO, "/dev/null: is a device");
+        CHECK_FAILS(readers[r](in_folder("loop"), 100, &data, &size, &err), ATH_E_IO, "loop: cannot open");
+        check_reads(readers[r], in_folder("pipe"), 100, "", 0);
+    }
+    CHECK_FAILS(ath_file_peek("/dev/zero", head, sizeof head, &got, &err), ATH_E_IO, "is a device");
+    CHECK_OK(ath_file_peek(in_folder("pipe"), head, sizeof head, &got, &err));
+    assert_int_equal(got, 0);
+    alarm(0);
+}
+
+/* `(printf ...)`, as a shell hands it over. */
+static void a_pipe_with_a_writer_is_read_whole(void **state) {
+    (void)state;
+    enum { MANY = 200000 };
+    int ends[2];
+    char path[64];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t writer = fork();
+    if (writer == 0) {
+        uint8_t *data = some_bytes(MANY);
+        usleep(20000); /* so that the reader finds it empty at first */
+        size_t at = 0;
+        for (ssize_t n; at < MANY && (n = write(ends[1], data + at, MANY - at)) > 0;) at += (size_t)n;
+        _exit(at != MANY);
+    }
+    close(ends[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    uint8_t *data = some_bytes(MANY);
+    if (access(path, R_OK) == 0) check_reads(ath_file_read, path, MANY, data, MANY);
+    close(ends[0]);
+    int status = 0;
+    waitpid(writer, &status, 0);
+    free(data);
+}
+
+/* 128 MiB of zeros from 128 KiB, which may be as large as it likes. */
+static void a_gzip_bomb_is_refused_before_it_fills_the_memory(void **state) {
+    (void)state;
+    enum { LEN = 1 << 27 };
+    uint8_t *data = calloc(LEN, 1), *got = NULL;
+    size_t size = 0;
+    put_gzip(in_folder("bomb.gz"), "wb9", data, LEN);
+    CHECK_FAILS(ath_file_read_gz(in_folder("bomb.gz"), (size_t)1 << 33, &got, &size, &err), ATH_E_FORMAT, "256 times");
+    put_gzip(in_folder("large.gz"), "wb9", data, 1 << 26); /* as dense, but not as large */
+    check_reads(ath_file_read_gz, in_folder("large.gz"), (size_t)1 << 33, data, 1 << 26);
+    free(data);
 }
 
 /* Several gzip members one after the other are one file (RFC 1952, 2.2). */
@@ -317,6 +376,9 @@ int main(void) {
         cmocka_unit_test(the_limit_is_the_last_size_that_is_read),
         cmocka_unit_test(a_file_whose_size_is_not_known_is_read_whole),
         cmocka_unit_test(what_cannot_be_opened_is_named),
+        cmocka_unit_test(what_is_no_file_is_refused_and_not_waited_for),
+        cmocka_unit_test(a_pipe_with_a_writer_is_read_whole),
+        cmocka_unit_test(a_gzip_bomb_is_refused_before_it_fills_the_memory),
         cmocka_unit_test(gzip_members_are_joined),
         cmocka_unit_test(gzip_cut_off_anywhere_is_refused),
         cmocka_unit_test(damaged_gzip_is_refused),

@@ -2,6 +2,7 @@
  * RGB, and no damage passes or harms. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
+#include "exif.h"
 #include "temp_folder.h"
 #include <png.h>
 #include <signal.h>
@@ -301,6 +302,83 @@ static void transparent_pixels_show_the_background(void **state) {
     }
 }
 
+/* ---- chunks put into a file ---- */
+
+enum { BEHIND_HEADER = 33 }; /* the signature and IHDR */
+
+static size_t put_u32(uint8_t *to, uint32_t v) {
+    for (int k = 0; k < 4; k++) to[k] = (uint8_t)(v >> (24 - 8 * k));
+    return 4;
+}
+
+/* The file with `times` chunks more at byte `at`; to be freed. */
+static uint8_t *with_chunks(const uint8_t *data, size_t *size, size_t at, const char *type, const uint8_t *body,
+                            size_t len, size_t times) {
+    uint8_t *more = malloc(*size + times * (len + 12)), *to = more;
+    assert_non_null(more);
+    memcpy(to, data, at);
+    to += at;
+    for (size_t i = 0; i < times; i++) {
+        uint8_t *chunk = to;
+        to += put_u32(to, (uint32_t)len);
+        memcpy(to, type, 4);
+        memcpy(to + 4, body, len);
+        to += 4 + len;
+        to += put_u32(to, (uint32_t)crc32(0, chunk + 4, (uInt)(len + 4)));
+    }
+    memcpy(to, data + at, *size - at);
+    *size += times * (len + 12);
+    return more;
+}
+
+/* Before the pixels or behind them, where the format allows the chunk too. */
+static void exif_turns_a_picture_upright(void **state) {
+    (void)state;
+    uint8_t pixel[3 * 5 * 3];
+    for (size_t k = 0; k < sizeof pixel; k++) pixel[k] = noise();
+    for (int c = 1; c <= 3; c += 2) {
+        const ath_picture stored = {pixel, 3, 5, c};
+        uint8_t *data;
+        size_t size;
+        CHECK_OK(ath_png_save(in_folder("stored.png"), pixel, 3, 5, c, NULL, 0, &err));
+        CHECK_OK(ath_file_read(in_folder("stored.png"), 1 << 20, &data, &size, &err));
+        for (int value = 1; value <= 8; value++)
+            for (int variant = 0; variant < 4; variant++) {
+                const exif e = orientation(value, variant & 1);
+                size_t n = size;
+                uint8_t *turned = with_chunks(data, &n, variant & 2 ? size - 12 : BEHIND_HEADER, "eXIf",
+                                              e.data + EXIF_NAME, e.size - EXIF_NAME, 1);
+                ath_picture p;
+                CHECK_OK(ath_png_decode(&p, "turned", turned, n, &(ath_picture_options){0}, &err));
+                CHECK(is_upright(&p, &stored, value), "orientation %d, variant %d is not upright", value, variant);
+                free(p.pixel);
+                free(turned);
+            }
+        free(data);
+    }
+}
+
+static void broken_exif_is_no_orientation_and_no_harm(void **state) {
+    (void)state;
+    const uint8_t pixel[6] = {1, 2, 3, 4, 5, 6};
+    uint8_t *data;
+    size_t size;
+    CHECK_OK(ath_png_save(in_folder("stored.png"), pixel, 2, 3, 1, NULL, 0, &err));
+    CHECK_OK(ath_file_read(in_folder("stored.png"), 1 << 20, &data, &size, &err));
+    const exif good = orientation(6, false);
+    for (size_t len = 0; len <= good.size - EXIF_NAME; len++) {
+        size_t n = size;
+        uint8_t *cut = with_chunks(data, &n, BEHIND_HEADER, "eXIf", good.data + EXIF_NAME, len, 1);
+        ath_picture p;
+        CHECK_OK(ath_png_decode(&p, "cut", cut, n, &(ath_picture_options){0}, &err));
+        /* the last six bytes are the value's padding and where more would be */
+        CHECK(p.h == (len >= good.size - EXIF_NAME - 6 ? 3 : 2), "EXIF cut to %zu bytes: %d rows", len, p.h);
+        free(p.pixel);
+        free(cut);
+    }
+    free(data);
+}
+
 /* ---- hostile files ---- */
 
 static void load_must_fail(const uint8_t *data, size_t size, const char *what, size_t at) {
@@ -382,6 +460,46 @@ static void a_header_that_claims_too_many_pixels_is_refused(void **state) {
     free(data);
 }
 
+/* A thousand texts that unfold to a gigabyte together are not unfolded. */
+static void texts_that_nobody_reads_are_passed_over(void **state) {
+    (void)state;
+    const uLong len = 1 << 20;
+    uint8_t *zeros = calloc(len, 1), text[4096] = "key";
+    uLongf packed = sizeof text - 5;
+    assert_int_equal(compress2(text + 5, &packed, zeros, len, 9), Z_OK);
+    free(zeros);
+    size_t n;
+    uint8_t *data = small_picture(0, &n), *many = with_chunks(data, &n, BEHIND_HEADER, "zTXt", text, 5 + packed, 1000);
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    ath_picture p;
+    CHECK_OK(ath_png_decode(&p, "many", many, n, &(ath_picture_options){0}, &err));
+    getrusage(RUSAGE_SELF, &after);
+    CHECK(after.ru_maxrss < before.ru_maxrss + 50000, "from %ld to %ld KiB", before.ru_maxrss, after.ru_maxrss);
+    free(p.pixel);
+    free(many);
+    free(data);
+}
+
+/* 4800 x 4800 pixels of one colour are 22 MiB of grey and 66 MiB of RGB, from 22 and 66 KiB. */
+static void a_picture_of_almost_nothing_is_a_bomb(void **state) {
+    (void)state;
+    enum { SIDE = 4800 };
+    uint8_t *pixel = calloc((size_t)SIDE * SIDE, 3);
+    assert_non_null(pixel);
+    for (int c = 1; c <= 3; c += 2) {
+        const char *path = in_folder("bomb.png");
+        CHECK_OK(ath_png_save(path, pixel, SIDE, SIDE, c, NULL, 0, &err));
+        ath_picture p = {0};
+        if (c == 1)
+            CHECK_OK(ath_picture_load(&p, path, NULL, &err));
+        else
+            CHECK_FAILS(ath_picture_load(&p, path, NULL, &err), ATH_E_FORMAT, "bomb.png: would unpack to 69120000");
+        free(p.pixel);
+    }
+    free(pixel);
+}
+
 static void what_is_no_png_is_refused_by_name(void **state) {
     (void)state;
     uint8_t *pixel;
@@ -401,9 +519,13 @@ int main(void) {
         TEST(a_failed_write_leaves_the_old_picture_and_nothing_else),
         TEST(every_kind_of_png_reads_as_8_bit_grey_or_rgb),
         TEST(transparent_pixels_show_the_background),
+        TEST(exif_turns_a_picture_upright),
+        TEST(broken_exif_is_no_orientation_and_no_harm),
         TEST(a_file_cut_short_anywhere_is_refused),
         TEST(a_file_with_any_bit_flipped_is_refused_or_reads_the_same),
         TEST(a_header_that_claims_too_many_pixels_is_refused),
+        TEST(texts_that_nobody_reads_are_passed_over),
+        TEST(a_picture_of_almost_nothing_is_a_bomb),
         TEST(what_is_no_png_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

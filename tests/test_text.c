@@ -122,11 +122,32 @@ static void text_that_could_not_grow_is_not_saved(void **state) {
     free(data);
 }
 
+/* What json.h reads at most: files that grow most in memory are refused before they are parsed. */
+static void json_of_too_many_values_is_not_modest(void **state) {
+    (void)state;
+    static const char *const piece[] = {"1,", "[],", "{},", "\"a\":1,"};
+    static const int units[] = {1, 9, 9, 3};
+    enum { MOST = 1 << 21, ROOM = 1 << 24 };
+    char *text = malloc(ROOM);
+    assert_non_null(text);
+    for (int k = 0; k < 4; k++) {
+        const size_t len = strlen(piece[k]), n = MOST / (size_t)units[k];
+        for (size_t i = 0; i <= n; i++) memcpy(text + i * len, piece[k], len);
+        CHECK(ath_json_is_modest(text, n * len), "%zu times %s", n, piece[k]);
+        CHECK(!ath_json_is_modest(text, (n + 1) * len), "%zu times %s", n + 1, piece[k]);
+    }
+    assert_true(ath_json_is_modest("", 0));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_added_is_there_in_order),       cmocka_unit_test(escaped_text_reads_as_it_was),
-        cmocka_unit_test(utf8_is_well_formed_as_the_rfc_says),   cmocka_unit_test(base64_is_that_of_the_rfc),
+        cmocka_unit_test(what_is_added_is_there_in_order),
+        cmocka_unit_test(escaped_text_reads_as_it_was),
+        cmocka_unit_test(utf8_is_well_formed_as_the_rfc_says),
+        cmocka_unit_test(base64_is_that_of_the_rfc),
         cmocka_unit_test(text_that_could_not_grow_is_not_saved),
+        cmocka_unit_test(json_of_too_many_values_is_not_modest),
     };
     return cmocka_run_group_tests_name("text", tests, make_folder, remove_folder);
 }

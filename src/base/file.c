@@ -14,15 +14,55 @@
 
 static const char temp_suffix[] = ".athanor.tmp"; /* nobody else's, so that leftovers may be removed */
 
+ath_status ath_reader_open(ath_reader *r, const char *path, ath_err *err) {
+    *r = (ath_reader){.path = path};
+    /* not blocking, so that a pipe without a writer is at its end, not waited for */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat is;
+    if (fd < 0 || fstat(fd, &is) != 0 || fcntl(fd, F_SETFL, 0) != 0) {
+        const int why = errno;
+        if (fd >= 0) close(fd);
+        return ath_fail(err, ATH_E_IO, "%s: cannot open: %s", path, strerror(why));
+    }
+    const char *wrong = S_ISDIR(is.st_mode)                             ? "folder"
+                        : S_ISCHR(is.st_mode) || S_ISBLK(is.st_mode)    ? "device"
+                        : !S_ISREG(is.st_mode) && !S_ISFIFO(is.st_mode) ? "special file"
+                                                                        : NULL;
+    if (!wrong && (r->file = fdopen(fd, "rb")) != NULL) {
+        r->size = S_ISREG(is.st_mode) ? (int64_t)is.st_size : -1;
+        return ATH_OK;
+    }
+    close(fd);
+    return wrong ? ath_fail(err, ATH_E_IO, "%s: is a %s, expected a file", path, wrong)
+                 : ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+}
+
+ath_status ath_reader_get(ath_reader *r, void *to, size_t n, ath_err *err) {
+    if (fread(to, 1, n, r->file) == n) return ATH_OK;
+    if (ferror(r->file)) return ath_fail(err, ATH_E_IO, "%s: cannot read: %s", r->path, strerror(errno));
+    return ath_fail(err, ATH_E_FORMAT, "%s: ends too early", r->path);
+}
+
+void ath_reader_close(ath_reader *r) {
+    if (r->file) fclose(r->file);
+    *r = (ath_reader){0};
+}
+
+bool ath_is_bomb(uint64_t unpacked, uint64_t packed) {
+    enum { FLOOR = 1 << 26, RATIO = 256 };
+    return unpacked > FLOOR && unpacked / RATIO > packed;
+}
+
 /* Grows by doubling while reading, since the size of a pipe or of what a gzip
  * stream holds is not known beforehand. */
 typedef struct growing {
     uint8_t *data;
     size_t size, room;
+    size_t expected; /* 0: not known */
 } growing;
 
 static bool grow(growing *g, size_t max) {
-    size_t room = g->room ? g->room * 2 : 65536;
+    size_t room = g->room ? g->room * 2 : g->expected ? g->expected + 2 : 65536;
     if (room > max + 2) room = max + 2; /* one byte over the limit, to see it exceeded, and the final zero */
     if (room <= g->room) return true;
     uint8_t *data = realloc(g->data, room);
@@ -32,59 +72,63 @@ static bool grow(growing *g, size_t max) {
     return true;
 }
 
-/* One reader for both: gzread passes plain files through when asked to look. */
-static ath_status read_all(const char *path, bool unzip, size_t max, uint8_t **data, size_t *size, ath_err *err) {
-    if (ath_path_is_dir(path)) return ath_fail(err, ATH_E_IO, "%s: is a folder, expected a file", path);
-    FILE *plain = NULL;
-    gzFile zipped = NULL;
-    if (unzip)
-        zipped = gzopen(path, "rb");
-    else
-        plain = fopen(path, "rb");
-    if (!plain && !zipped)
-        return ath_fail(err, ATH_E_IO, "%s: cannot open: %s", path, strerror(errno ? errno : ENOMEM));
+/* A descriptor of its own, so that either may be closed. gzread passes through what is not gzip. */
+static gzFile unzip(const ath_reader *r, ath_err *err, ath_status *status) {
+    const int fd = dup(fileno(r->file));
+    const gzFile zipped = fd < 0 ? NULL : gzdopen(fd, "rb");
+    if (!zipped && fd >= 0) close(fd);
+    *status = zipped ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", r->path);
+    return zipped;
+}
+
+/* `zipped` is NULL where bytes are wanted as they are. */
+static ath_status read_some(ath_reader *r, gzFile zipped, uint8_t *to, size_t want, size_t *got, ath_err *err) {
+    if (!zipped) {
+        *got = fread(to, 1, want, r->file);
+        return ferror(r->file) ? ath_fail(err, ATH_E_IO, "%s: cannot read: %s", r->path, strerror(errno)) : ATH_OK;
+    }
+    const int n = gzread(zipped, to, (unsigned)want);
+    int code = Z_OK;
+    const char *why = gzerror(zipped, &code);
+    if (code == Z_ERRNO) return ath_fail(err, ATH_E_IO, "%s: cannot read: %s", r->path, strerror(errno));
+    if (n < 0 || (code != Z_OK && code != Z_STREAM_END))
+        return ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data (%s)", r->path, why);
+    *got = (size_t)n;
+    return ATH_OK;
+}
+
+static ath_status read_to_end(ath_reader *r, gzFile zipped, size_t max, growing *g, ath_err *err) {
+    enum { MOST_AT_ONCE = 1 << 22 }; /* between two looks at how much it has become */
+    for (size_t got = 1; got > 0; g->size += got) {
+        if (g->size > max) break;
+        if (g->size + 1 >= g->room && !grow(g, max))
+            return ath_fail(err, ATH_E_MEM, "%s: out of memory after %zu bytes", r->path, g->size);
+        const size_t left = g->room - 1 - g->size;
+        ATH_TRY(read_some(r, zipped, g->data + g->size, left < MOST_AT_ONCE ? left : MOST_AT_ONCE, &got, err));
+        if (zipped && r->size >= 0 && ath_is_bomb(g->size + got, (uint64_t)r->size))
+            return ath_fail(err, ATH_E_FORMAT, "%s: unpacks to more than 256 times its %lld bytes, as no images do",
+                            r->path, (long long)r->size);
+    }
+    return g->size > max ? ath_fail(err, ATH_E_FORMAT, "%s: holds more than the %zu bytes allowed", r->path, max)
+                         : ATH_OK;
+}
+
+static ath_status read_all(const char *path, bool unzips, size_t max, uint8_t **data, size_t *size, ath_err *err) {
+    ath_reader r;
+    ATH_TRY(ath_reader_open(&r, path, err));
     ath_status status = ATH_OK;
     growing g = {0};
-    for (;;) {
-        if (g.size + 1 >= g.room && !grow(&g, max)) {
-            status = ath_fail(err, ATH_E_MEM, "%s: out of memory after %zu bytes", path, g.size);
-            break;
-        }
-        size_t want = g.room - 1 - g.size;
-        if (want == 0) {
-            status = ath_fail(err, ATH_E_FORMAT, "%s: holds more than the %zu bytes allowed", path, max);
-            break;
-        }
-        if (want > INT_MAX / 2) want = INT_MAX / 2;
-        long got;
-        if (unzip) {
-            got = gzread(zipped, g.data + g.size, (unsigned)want);
-            int code = Z_OK;
-            const char *why = gzerror(zipped, &code);
-            if (got < 0 || (code != Z_OK && code != Z_STREAM_END)) {
-                status = code == Z_ERRNO
-                             ? ath_fail(err, ATH_E_IO, "%s: cannot read: %s", path, strerror(errno))
-                             : ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data (%s)", path, why);
-                break;
-            }
-        } else {
-            got = (long)fread(g.data + g.size, 1, want, plain);
-            if (ferror(plain)) {
-                status = ath_fail(err, ATH_E_IO, "%s: cannot read: %s", path, strerror(errno));
-                break;
-            }
-        }
-        if (got == 0) break;
-        g.size += (size_t)got;
-    }
-    if (plain) fclose(plain);
-    if (zipped) {
-        const int code = gzclose_r(zipped);
-        if (status == ATH_OK && code != Z_OK)
-            status = ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data", path);
-    }
-    if (status == ATH_OK && g.size > max)
+    gzFile zipped = NULL;
+    if (unzips) zipped = unzip(&r, err, &status);
+    const bool as_it_is = status == ATH_OK && (!zipped || gzdirect(zipped)) && r.size > 0;
+    if (as_it_is && (uint64_t)r.size > max) /* before memory is taken for it */
         status = ath_fail(err, ATH_E_FORMAT, "%s: holds more than the %zu bytes allowed", path, max);
+    else if (as_it_is)
+        g.expected = (size_t)r.size;
+    if (status == ATH_OK) status = read_to_end(&r, zipped, max, &g, err);
+    if (zipped && gzclose_r(zipped) != Z_OK && status == ATH_OK)
+        status = ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data", path);
+    ath_reader_close(&r);
     if (status != ATH_OK) {
         free(g.data);
         return status;
@@ -101,6 +145,20 @@ ath_status ath_file_read(const char *path, size_t max, uint8_t **data, size_t *s
 
 ath_status ath_file_read_gz(const char *path, size_t max, uint8_t **data, size_t *size, ath_err *err) {
     return read_all(path, true, max, data, size, err);
+}
+
+ath_status ath_file_peek(const char *path, uint8_t *head, size_t n, size_t *got, ath_err *err) {
+    *got = 0;
+    ath_reader r;
+    ATH_TRY(ath_reader_open(&r, path, err));
+    ath_status status;
+    const gzFile zipped = unzip(&r, err, &status);
+    if (zipped) {
+        status = read_some(&r, zipped, head, n, got, err);
+        gzclose_r(zipped);
+    }
+    ath_reader_close(&r);
+    return status;
 }
 
 ath_status ath_writer_open(ath_writer *w, const char *path, ath_err *err) {

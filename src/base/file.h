@@ -10,11 +10,32 @@
 
 /* Reads all of `path` into *data (owned by the caller, free()), with a zero byte
  * after the last that *size does not count. Fails with ATH_E_IO when it cannot be
- * read, ATH_E_FORMAT when it holds more than `max` bytes, ATH_E_MEM. */
+ * read (see ath_reader_open), ATH_E_FORMAT when it holds more than `max` bytes, ATH_E_MEM. */
 ath_status ath_file_read(const char *path, size_t max, uint8_t **data, size_t *size, ath_err *err);
 /* The same, decompressing when the content is gzip; `max` limits the result. A
- * truncated or damaged gzip stream is ATH_E_FORMAT. */
+ * truncated or damaged gzip stream is ATH_E_FORMAT, and so is a bomb (see ath_is_bomb). */
 ath_status ath_file_read_gz(const char *path, size_t max, uint8_t **data, size_t *size, ath_err *err);
+
+/* The first bytes of a file, decompressed when it is gzip; *got < n when it is shorter. */
+ath_status ath_file_peek(const char *path, uint8_t *head, size_t n, size_t *got, ath_err *err);
+
+/* Whether so many bytes out of so few are a decompression bomb's: more than 64 MiB and more than 256 times as many. Images
+ * unpack to 1 to 20 times, deflate can make 1032 of what is all one byte. To be asked before memory is taken. */
+bool ath_is_bomb(uint64_t unpacked, uint64_t packed);
+
+/* A file being read, from its start. */
+typedef struct ath_reader {
+    const char *path; /* the caller's */
+    FILE *file;
+    int64_t size; /* bytes, -1 for a pipe */
+} ath_reader;
+
+/* Fails with ATH_E_IO where there is no file to read: a folder, or a device, which may have no end. A pipe that has no
+ * writer is at its end: it is not waited for. */
+ath_status ath_reader_open(ath_reader *r, const char *path, ath_err *err);
+/* Exactly n bytes; ATH_E_FORMAT when there are fewer. */
+ath_status ath_reader_get(ath_reader *r, void *to, size_t n, ath_err *err);
+void ath_reader_close(ath_reader *r); /* accepts a zeroed one */
 
 /* A file being written beside its place. */
 typedef struct ath_writer {

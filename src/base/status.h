@@ -30,7 +30,7 @@ typedef struct ath_err {
 
 /* Writes the message (if `err` is not NULL) and returns `code`, so that a
  * failure is one line: `return ath_fail(err, ATH_E_SHAPE, "...", ...);`
- * The message names the file, option or tensor and what was expected. */
+ * The message names the file, option or tensor and what was expected; one that is too long loses its middle. */
 ath_status ath_fail(ath_err *err, ath_status code, const char *fmt, ...) ATH_PRINTF(3, 4);
 
 /* Puts "<what>: " before the message that is already in `err`; returns its code. */

@@ -129,3 +129,14 @@ ath_status ath_text_save(ath_text *t, const char *path, ath_err *err) {
     ath_text_free(t);
     return status;
 }
+
+/* In units of some 70 bytes: a number or text is one, a pair of an object three, a list or object nine. */
+bool ath_json_is_modest(const char *text, size_t size) {
+    enum { MOST = 1 << 21 };
+    size_t units = 0;
+    for (size_t i = 0; i < size; i++) {
+        const char c = text[i];
+        units += c == ',' ? 1 : c == ':' ? 2 : c == '[' || c == '{' ? 8 : 0;
+    }
+    return units <= MOST;
+}

@@ -28,6 +28,10 @@ ath_status ath_text_take(ath_text *t, const char *what, char **out, ath_err *err
 /* Writes it to a file, beside and renamed (base/file.h), and frees it in either case. */
 ath_status ath_text_save(ath_text *t, const char *path, ath_err *err);
 
+/* Whether JSON text is of few enough values, by its punctuation, that a parser's tree of it takes less than some 150 MB: a file of
+ * "[[],[],..." takes fifty times its size. To be asked before it is parsed. */
+bool ath_json_is_modest(const char *text, size_t size);
+
 /* Bytes of the well-formed UTF-8 character at s (RFC 3629): 1 to 4; 0 at the end of the text or where there is none. */
 int ath_utf8_length(const char *s);
 

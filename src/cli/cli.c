@@ -171,6 +171,29 @@ ath_status cli_net_known(const char *option, const char *name, ath_err *err) {
     return cli_unknown(option, name, names, n < CLI_MAX_PAIRS ? n : CLI_MAX_PAIRS, err);
 }
 
+ath_status cli_attention_known(const char *name, const ath_net_request *request, ath_err *err) {
+    const ath_net *net = ath_net_find(name);
+    const ath_ints *asked = &request->attention;
+    int side[ATH_MAX_INTS];
+    if (asked->n > 0 && !net->resolutions)
+        return ath_fail(err, ATH_E_ARG, "--attention: the network %s has none", name);
+    const int n = asked->n > 0 ? net->resolutions(request, side) : 0;
+    for (int j = 0; j < asked->n; j++) {
+        bool known = false;
+        char all[16 * ATH_MAX_INTS] = "";
+        for (int i = 0; i < n; i++) {
+            known = known || side[i] == asked->v[j];
+            const size_t used = strlen(all);
+            snprintf(all + used, sizeof all - used, "%s%d", i ? ", " : "", side[i]);
+        }
+        if (!known)
+            return ath_fail(err, ATH_E_ARG,
+                            "--attention: %d is no resolution of this network, expected some of %s, or none",
+                            asked->v[j], all);
+    }
+    return ATH_OK;
+}
+
 ath_status cli_sampler(const char *text, const ath_sampler **sampler, void **config, ath_err *err) {
     char name[ATH_TEXT_LEN];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, ":"), text);

@@ -49,6 +49,8 @@ ath_status cli_sampler(const char *text, const ath_sampler **sampler, void **con
 /* Whether there is such a plug-in; `option` is what asked for it. */
 ath_status cli_sampler_known(const char *option, const char *name, ath_err *err);
 ath_status cli_net_known(const char *option, const char *name, ath_err *err);
+/* Whether the net, which is known, has the resolutions that --attention named; of `request` only sizes count. */
+ath_status cli_attention_known(const char *net, const ath_net_request *request, ath_err *err);
 /* Fails with the known names and the nearest. */
 ath_status cli_unknown(const char *what, const char *name, const char *const *names, int n, ath_err *err);
 

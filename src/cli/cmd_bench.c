@@ -84,6 +84,7 @@ static ath_status make_model(const options *o, ath_model **out, ath_err *err) {
                                      .time_embedding = o->base_channels ? 0 : t.time_embedding,
                                      .channel_mults = o->channel_mults.n >= 0 ? o->channel_mults : t.channel_mults,
                                      .attention = o->attention.n >= 0 ? o->attention : t.attention};
+    if (o->attention.n >= 0) ATH_TRY(cli_attention_known(o->net, &request, err));
     void *config = calloc(1, net->config_size);
     if (!config) return ath_fail(err, ATH_E_MEM, "out of memory");
     ath_options_default(net->options, net->n_options, config);

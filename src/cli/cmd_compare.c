@@ -21,6 +21,7 @@ typedef struct options {
     int64_t seed;
     bool clip_sample, tune_skip, quiet, json;
     double guidance;
+    cli_data_options from; /* of --data */
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -39,6 +40,8 @@ static const ath_option table[] = {
      .help = "images of each run; 0: 2048 with --data, else what the distances need, 16 (256 of an exact model)"},
     {FIELD(data, "data"), .type = ATH_OPT_TEXT, .dflt = "", .value = "PATH",
      .help = "also the sliced Wasserstein distance to this data set"},
+    CLI_SPLIT_OPTION(options, from),
+    CLI_CACHE_OPTION(options, from.cache),
     {FIELD(seed, "seed"), .type = ATH_OPT_INT64, .dflt = "0", .min = -9e15, .max = 9e15, .value = "N",
      .help = "every run starts from the same noise"},
     {FIELD(clip_sample, "clip-sample"), .type = ATH_OPT_BOOL, .dflt = "true",
@@ -174,7 +177,8 @@ static ath_status prepare(work *w, ath_err *err) {
     ATH_TRY(make_cells(w, err));
     const int held = s->exact ? HELD_EXACT : HELD;
     if (o->count == 0) o->count = *o->data ? 2048 : held;
-    ATH_TRY(cli_scoring_begin(&w->scoring, s, o->data, o->count, (ath_rng){(uint64_t)o->seed}, o->threads, err));
+    ATH_TRY(
+        cli_scoring_begin(&w->scoring, s, o->data, &o->from, o->count, (ath_rng){(uint64_t)o->seed}, o->threads, err));
     ATH_TRY(cli_output_folder(o->out, "table.csv", err));
     if (o->tune_skip) ATH_TRY(cli_output_folder(w->path, "skip_tuning.json", err));
     w->c = (cli_comparison){.source = s,

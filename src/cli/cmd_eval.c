@@ -12,6 +12,7 @@ typedef struct options {
     int count, image_size, channels, threads;
     int64_t seed;
     bool json, quiet;
+    cli_data_options from; /* of --data; the images are all there are */
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -29,6 +30,8 @@ static const ath_option table[] = {
     {FIELD(threads, "threads"), .type = ATH_OPT_INT, .dflt = "0", .min = 0, .max = 1024, .value = "N",
      .help = "0: all cores"},
     {FIELD(json, "json"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "print one JSON object"},
+    CLI_SPLIT_OPTION(options, from),
+    CLI_CACHE_OPTION(options, from.cache),
     {FIELD(quiet, "quiet"), .type = ATH_OPT_BOOL, .dflt = "false", .help = "no progress"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
@@ -84,13 +87,15 @@ static bool is_safetensors(const char *path) {
 
 static ath_status read_sets(const options *o, const char *path, ath_image_set *images, ath_image_set *data,
                             ath_err *err) {
+    const cli_data_options as_they_are = {.cache = o->from.cache};
     if (!*o->data) return ath_fail(err, ATH_E_ARG, "--data: say which data set the images should be like");
-    ATH_TRY(is_safetensors(path) ? read_tensors(images, path, err)
-                                 : cli_image_set_read(images, path, o->image_size, o->channels, o->count, err));
+    ATH_TRY(is_safetensors(path)
+                ? read_tensors(images, path, err)
+                : cli_image_set_read(images, path, &as_they_are, o->image_size, o->channels, o->count, err));
     if (images->h != images->w)
         return ath_fail(err, ATH_E_ARG, "%s: images of %dx%d are not square; use --image-size", path, images->w,
                         images->h);
-    return cli_image_set_read(data, o->data, images->h, images->c, o->count, err);
+    return cli_image_set_read(data, o->data, &o->from, images->h, images->c, o->count, err);
 }
 
 static ath_status score_all(const options *o, const ath_image_set *images, const ath_image_set *data, ath_err *err) {

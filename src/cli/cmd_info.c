@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "cli/cli.h"
-#include "io/dataset.h"
+#include "cli/data.h"
 #include "io/grid.h"
 #include "io/picture.h"
 #include "io/safetensors.h"
@@ -18,6 +18,7 @@ typedef struct options {
     char out[ATH_TEXT_LEN], background[ATH_TEXT_LEN];
     int image_size, channels;
     int64_t max_pixels;
+    cli_data_options from;
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -37,6 +38,8 @@ static const ath_option table[] = {
      .help = "of CIFAR-100: the 20 coarse classes in place of the 100"},
     {FIELD(skip_broken, "skip-broken"), .type = ATH_OPT_BOOL, .dflt = "false",
      .help = "leave damaged files of a folder out"},
+    CLI_SPLIT_OPTION(options, from),
+    CLI_CACHE_OPTION(options, from.cache),
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
@@ -194,29 +197,28 @@ static ath_status info_dataset(const char *path, const options *o, ath_err *err)
                                .skip_broken = o->skip_broken,
                                .max_pixels = o->max_pixels};
     ATH_TRY(ath_background_parse(o->background, how.background, err));
-    ATH_TRY(ath_dataset_open(&d, path, &how, err));
+    ATH_TRY(cli_dataset_open(&d, path, how, &o->from, err));
     const size_t len = (size_t)d.n * (size_t)d.h * (size_t)d.w * (size_t)d.c;
-    double sum = 0, squares = 0;
+    uint64_t sum = 0, squares = 0; /* of at most 2^33 bytes: exact */
     for (size_t i = 0; i < len; i++) {
-        const double v = d.pixel[i] / 127.5 - 1;
-        sum += v;
-        squares += v * v;
+        sum += d.pixel[i];
+        squares += (uint64_t)d.pixel[i] * d.pixel[i];
     }
-    const double mean = sum / (double)len;
+    const double mean = (double)sum / (double)len, square = (double)squares / (double)len;
     ath_status status = *o->out ? write_grid(&d, o->out, err) : ATH_OK;
     if (status == ATH_OK) {
         json_t *facts = json_object();
         json_object_set_new(facts, "kind", json_string("dataset"));
         json_object_set_new(facts, "format", json_string(d.format));
         json_object_set_new(facts, "images", json_integer(d.n));
-        if (o->skip_broken) json_object_set_new(facts, "skipped", json_integer(how.n_skipped));
+        if (o->skip_broken) json_object_set_new(facts, "skipped", json_integer(d.n_skipped));
         json_object_set_new(facts, "image", json_pack("[i,i,i]", d.w, d.h, d.c));
         json_object_set_new(facts, "classes", json_integer(d.n_class));
         json_t *names = json_array();
         for (int i = 0; i < d.n_class && i < 100; i++) json_array_append_new(names, json_string(d.class_name[i]));
         json_object_set_new(facts, "class_names", names);
-        json_object_set_new(facts, "mean", json_real(mean));
-        json_object_set_new(facts, "std", json_real(sqrt(fmax(0, squares / (double)len - mean * mean))));
+        json_object_set_new(facts, "mean", json_real(mean / 127.5 - 1));
+        json_object_set_new(facts, "std", json_real(sqrt(fmax(0, square - mean * mean)) / 127.5));
         show(facts, o->json);
     }
     ath_dataset_close(&d);

@@ -5,8 +5,8 @@
 #include <string.h>
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/data.h"
 #include "cli/recipe.h"
-#include "io/dataset.h"
 #include "io/grid.h"
 #include "io/safetensors.h"
 #include "model/invert.h"
@@ -16,6 +16,7 @@ typedef struct options {
     int steps, count, iterations, label, threads;
     double guidance;
     bool clip_sample, json, quiet;
+    cli_data_options from; /* of the images */
 } options;
 
 #define FIELD(key, label) .name = label, .offset = offsetof(options, key)
@@ -33,6 +34,8 @@ static const ath_option table[] = {
      .help = "fixed-point iterations a step (arXiv:2309.04907); 0: plain DDIM inversion"},
     {FIELD(count, "count"), .type = ATH_OPT_INT, .dflt = "16", .min = 1, .max = 100000, .value = "N",
      .help = "of IMAGES, the first"},
+    CLI_SPLIT_OPTION(options, from),
+    CLI_CACHE_OPTION(options, from.cache),
     {FIELD(label, "class"), .type = ATH_OPT_INT, .dflt = "-1", .min = -1, .max = 1048576, .value = "K",
      .help = "of all images; -1: their own labels"},
     {FIELD(guidance, "guidance"), .type = ATH_OPT_FLOAT, .dflt = "1", .min = 0, .max = 100, .value = "W",
@@ -83,8 +86,8 @@ static void work_free(work *w) {
 static ath_status read_images(work *w, ath_err *err) {
     const ath_shape s = w->source->image;
     ath_dataset d;
-    ath_dataset_options o = {.image_size = s.h, .channels = s.c};
-    ATH_TRY(ath_dataset_open(&d, w->data, &o, err));
+    const ath_dataset_options how = {.image_size = s.h, .channels = s.c};
+    ATH_TRY(cli_dataset_open(&d, w->data, how, &w->o.from, err));
     const size_t dim = w->source->dim;
     if (w->o.count > d.n) w->o.count = d.n;
     const size_t n = (size_t)w->o.count;

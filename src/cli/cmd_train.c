@@ -8,13 +8,14 @@
 #include <string.h>
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/data.h"
 #include "io/picture.h"
 #include "model/json.h"
 #include "train/trainer.h"
 
 typedef struct command_options {
     char config[ATH_TEXT_LEN];
-    bool quiet, skip_broken, json;
+    bool quiet, cache, json;
 } command_options;
 
 static const ath_option own_options[] = {
@@ -24,11 +25,7 @@ static const ath_option own_options[] = {
      .dflt = "",
      .value = "FILE.json",
      .help = "take options from a train.json; those on the command line win"},
-    {.name = "skip-broken",
-     .type = ATH_OPT_BOOL,
-     .offset = offsetof(command_options, skip_broken),
-     .dflt = "false",
-     .help = "leave damaged files of a folder out"},
+    CLI_CACHE_OPTION(command_options, cache),
     {.name = "json",
      .type = ATH_OPT_BOOL,
      .offset = offsetof(command_options, json),
@@ -162,19 +159,24 @@ static ath_status resolve(const cli_line *line, const command_options *own, ath_
     ath_dataset_options how = {.image_size = o->image_size,
                                .channels = o->channels,
                                .coarse_labels = o->coarse_labels,
-                               .skip_broken = own->skip_broken,
+                               .skip_broken = o->skip_broken,
                                .max_pixels = o->max_pixels,
                                .threads = o->threads};
     if (status == ATH_OK) status = ath_background_parse(o->background, how.background, err);
-    if (status == ATH_OK) status = ath_dataset_open(data, o->data, &how, err);
-    if (status == ATH_OK && how.n_skipped && !own->quiet)
-        fprintf(stderr, "athanor: train: %s: %d damaged files left out\n", o->data, how.n_skipped);
+    if (status == ATH_OK) status = cli_dataset_open(data, o->data, how, &(cli_data_options){.cache = own->cache}, err);
+    if (status == ATH_OK && data->n_skipped && !own->quiet)
+        fprintf(stderr, "athanor: train: %s: %d damaged files left out\n", o->data, data->n_skipped);
     if (status == ATH_OK && !*o->preset && strcmp(o->net, "mlp") != 0) {
         char path[ATH_TEXT_LEN];
         memcpy(path, o->data, sizeof path);
         status = layer(line, ath_preset_for(data->h, data->c)->name, file, o, err);
         snprintf(o->preset, sizeof o->preset, "%s", ath_preset_for(data->h, data->c)->name);
         memcpy(o->data, path, sizeof path);
+    }
+    if (status == ATH_OK && cli_given(line, "attention") && data->h == data->w) {
+        const ath_net_request request = {
+            .image_size = data->h, .channel_mults = o->channel_mults, .attention = o->attention};
+        status = cli_attention_known(o->net, &request, err);
     }
     if (status == ATH_OK && !*o->out) status = choose_out(o, err);
     free(before);

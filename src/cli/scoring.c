@@ -3,15 +3,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/dataset.h"
 
 void cli_scoring_free(cli_scoring *s) { cli_image_set_free(&s->target); }
 
-ath_status cli_image_set_read(ath_image_set *s, const char *path, int image_size, int channels, int count,
-                              ath_err *err) {
+ath_status cli_image_set_read(ath_image_set *s, const char *path, const cli_data_options *from, int image_size,
+                              int channels, int count, ath_err *err) {
     ath_dataset d;
-    ath_dataset_options o = {.image_size = image_size, .channels = channels};
-    ATH_TRY(ath_dataset_open(&d, path, &o, err));
+    const ath_dataset_options how = {.image_size = image_size, .channels = channels};
+    ATH_TRY(cli_dataset_open(&d, path, how, from, err));
     const size_t dim = (size_t)d.h * (size_t)d.w * (size_t)d.c;
     const int n = d.n < count ? d.n : count;
     float *x = malloc((size_t)n * dim * sizeof *x);
@@ -56,13 +55,13 @@ static ath_status between_halves(cli_scoring *s, ath_err *err) {
     return status;
 }
 
-ath_status cli_scoring_begin(cli_scoring *s, const ath_source *source, const char *data, int count, ath_rng rng,
-                             int threads, ath_err *err) {
+ath_status cli_scoring_begin(cli_scoring *s, const ath_source *source, const char *data, const cli_data_options *from,
+                             int count, ath_rng rng, int threads, ath_err *err) {
     *s = (cli_scoring){.rng = rng, .threads = threads};
     if (!*data && !source->exact) return ATH_OK;
     s->score = ath_score_find("swd");
     const int most = count > 2048 ? count : 2048;
-    ATH_TRY(*data ? cli_image_set_read(&s->target, data, source->image.h, source->image.c, most, err)
+    ATH_TRY(*data ? cli_image_set_read(&s->target, data, from, source->image.h, source->image.c, most, err)
                   : from_mixture(s, source, most, rng, err));
     return between_halves(s, err);
 }

@@ -33,6 +33,9 @@ typedef struct ath_net {
     void (*absent_keys)(void *config);
     /* Image shape and number of label rows that this config is for. */
     void (*describe)(const void *config, ath_shape *image, int *classes);
+    /* Writes the resolutions that request->attention may name, the largest first, at most ATH_MAX_INTS; returns how many.
+     * NULL: a net without attention. A preset names what its own image size has, so that configure lets others be. */
+    int (*resolutions)(const ath_net_request *request, int *side);
     /* Returns F, of the image's shape. */
     ath_tensor (*build)(ath_graph *g, ath_net_io in, const void *config);
 } ath_net;

@@ -119,7 +119,7 @@ static ath_status fail_test_split(const char *path, ath_err *err) {
                     path);
 }
 
-static ath_status open_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
+static ath_status open_folder(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
     char *images, *others;
     ATH_TRY(find_images(path, split_prefix[options->test_split], &images, err));
     if (images) {
@@ -149,7 +149,7 @@ static ath_status open_file(ath_dataset *out, const char *path, const ath_datase
         "expected an IDX, CIFAR .bin, .npy or .npz file, or a folder of PNG, JPEG, IDX or CIFAR files";
     uint8_t head[4] = {0};
     size_t got;
-    ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
+    ATH_TRY(ath_file_peek(path, head, sizeof head, &got, err));
     if (got == 0) return ath_fail(err, ATH_E_FORMAT, "%s: the file is empty: %s", path, expected);
     const bool is_jpeg = memcmp(head, jpeg, 3) == 0;
     if (is_jpeg || memcmp(head, png, 4) == 0)
@@ -173,7 +173,7 @@ static ath_status open_file(ath_dataset *out, const char *path, const ath_datase
     return ath_dataset_read_idx(out, path, options, err);
 }
 
-static ath_status open_any(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
+static ath_status open_any(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
     if (options->image_size < 0 || options->image_size > ATH_MAX_SIDE)
         return ath_fail(err, ATH_E_ARG, "image_size: %d, expected 1 to %d, or 0 for the images' own",
                         options->image_size, ATH_MAX_SIDE);
@@ -196,12 +196,10 @@ static ath_status open_any(ath_dataset *out, const char *path, ath_dataset_optio
     return ATH_OK;
 }
 
-ath_status ath_dataset_open(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err) {
-    ath_dataset_options as_it_is = {0};
-    if (!options) options = &as_it_is;
+ath_status ath_dataset_open(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
+    const ath_dataset_options as_it_is = {0};
     *out = (ath_dataset){0};
-    options->n_skipped = 0;
-    const ath_status status = open_any(out, path, options, err);
+    const ath_status status = open_any(out, path, options ? options : &as_it_is, err);
     if (status != ATH_OK) ath_dataset_close(out);
     return status;
 }

@@ -5,9 +5,11 @@
  *   - CIFAR-10 and CIFAR-100 binary: a folder that holds data_batch_*.bin and test_batch.bin, or
  *     train.bin and test.bin, or one such file; .gz or not. A single file's size tells which of the
  *     two it is: a multiple of 3073 bytes CIFAR-10 (first, should it be one of both), of 3074 CIFAR-100;
- *   - a .npy file of u1 images (n,h,w) or (n,h,w,c), no labels; a .npz file with such an array called arr_0,
- *     images, x_train or train_images, and labels called arr_1, labels, y_train or train_labels, of any
- *     integers (n) or (n,1); its test split are x_test or test_images;
+ *   - a .npy file of u1 images (n,h,w) or (n,h,w,c), labels of any integers (n) or (n,1) in the first of these files
+ *     beside NAME.npy that there is: NAME_labels.npy; NAME with labels for its last "images"; y... for a NAME that is
+ *     x or begins with x_; labels.npy;
+ *   - a .npz file with such an array called arr_0, images, x_train or train_images, and labels called arr_1, labels,
+ *     y_train or train_labels; its test split are x_test or test_images;
  *   - a folder of PNG and JPEG files (io/picture.h); its sub-folders (sorted by name) become labels, with all
  *     pictures below them. */
 #ifndef ATH_IO_DATASET_H
@@ -22,8 +24,9 @@ typedef struct ath_dataset {
     uint8_t *pixel;    /* (n,h,w,c), owned                                       */
     int32_t *label;    /* (n), owned; NULL when there are none                   */
     char **class_name; /* (n_class), owned; "0", "1", ... where the format has no names           */
-    char *
-        format; /* "IDX", "CIFAR-10", "CIFAR-100", "NumPy .npy", "NumPy .npz", "folder of pictures", owned                       */
+    char *format;      /* "IDX", "CIFAR-10", "CIFAR-100", "NumPy .npy", "NumPy .npz", "folder of pictures", owned */
+    int n_skipped;     /* damaged files that were left out                                */
+    bool from_cache;   /* nothing was decoded: it had been before                         */
 } ath_dataset;
 
 typedef struct ath_dataset_options {
@@ -37,13 +40,14 @@ typedef struct ath_dataset_options {
     uint8_t background[3]; /* RGB: what transparent pixels are laid over                             */
     int64_t max_pixels;    /* of a picture file; 0: 2^27, at most 2^30                               */
     int threads;           /* that decode pictures; 0: as many as there are cores. Changes no result   */
-    int n_skipped;         /* out                                                                    */
+    const char *cache;     /* folders of pictures: the folder that keeps what was decoded, for the next time; it and
+                            * the one it is in are made when missing; NULL: none. Changes no result        */
 } ath_dataset_options;
 
 /* Reads a data set. `options` may be NULL. Errors name the file and the fault:
  * ATH_E_IO (missing, unreadable), ATH_E_FORMAT (damaged, truncated, not images,
  * no images, sizes that differ; sides are at most 4096 pixels), ATH_E_ARG (options out of range), ATH_E_MEM. On failure *out is zeroed. */
-ath_status ath_dataset_open(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err);
+ath_status ath_dataset_open(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
 /* Accepts a zeroed data set. */
 void ath_dataset_close(ath_dataset *d);
 

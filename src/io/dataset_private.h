@@ -17,7 +17,8 @@ ath_status ath_dataset_read_cifar_folder(ath_dataset *out, const char *path, con
 ath_status ath_dataset_read_cifar(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
 ath_status ath_dataset_read_npy(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
 ath_status ath_dataset_read_npz(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err);
-ath_status ath_dataset_read_folder(ath_dataset *out, const char *path, ath_dataset_options *options, ath_err *err);
+ath_status ath_dataset_read_folder(ath_dataset *out, const char *path, const ath_dataset_options *options,
+                                   ath_err *err);
 
 /* Whether a header's sizes can be images at all, before anything is multiplied or allocated. */
 ath_status ath_dataset_check_shape(const char *path, uint64_t n, uint64_t h, uint64_t w, uint64_t c, ath_err *err);
@@ -30,9 +31,6 @@ ath_status ath_dataset_fit(ath_dataset *out, const char *path, const ath_dataset
 /* Classes "0", "1", ... up to out->n_class. */
 ath_status ath_dataset_number_classes(ath_dataset *out, const char *path, ath_err *err);
 
-/* The first bytes of a file, unzipped when it is gzip; *got < n when it is shorter. */
-ath_status ath_peek(const char *path, uint8_t *head, size_t n, size_t *got, ath_err *err);
-
 typedef struct ath_names {
     char **name;
     int n;
@@ -40,7 +38,7 @@ typedef struct ath_names {
 /* What a folder holds, without hidden names, sorted by strcmp. Owned by the caller. */
 ath_status ath_list_folder(const char *path, ath_names *out, ath_err *err);
 void ath_names_free(ath_names *names);
-bool ath_is_file(const char *path); /* a regular file, or a broken link to something */
+const char *ath_last_part(const char *path); /* behind the last slash */
 /* Whether `name` ends so, capital letters taken as small ones. */
 bool ath_ends_with(const char *name, const char *end);
 /* Resizes squares of `side` pixels to `size`: the mean over each pixel's area when that is

@@ -1,12 +1,10 @@
 /* IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist): two zero bytes, the type
  * of the items, the number of dimensions, each dimension as a big-endian u32, the items.
  * Read here: unsigned bytes, images (n,h,w) or (n,h,w,c), labels (n). */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 #include "base/file.h"
 #include "io/dataset_private.h"
 
@@ -22,30 +20,12 @@ static uint32_t big_endian(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-ath_status ath_peek(const char *path, uint8_t *head, size_t n, size_t *got, ath_err *err) {
-    *got = 0;
-    gzFile file = gzopen(path, "rb");
-    if (!file) return ath_fail(err, ATH_E_IO, "%s: cannot open: %s", path, strerror(errno));
-    const int count = gzread(file, head, (unsigned)n);
-    int code = Z_OK;
-    const char *why = gzerror(file, &code);
-    ath_status status = ATH_OK;
-    if (code == Z_ERRNO)
-        status = ath_fail(err, ATH_E_IO, "%s: cannot read: %s", path, strerror(errno));
-    else if (count < 0 || code != Z_OK)
-        status = ath_fail(err, ATH_E_FORMAT, "%s: damaged or truncated gzip data (%s)", path, why);
-    else
-        *got = (size_t)count;
-    gzclose_r(file);
-    return status;
-}
-
 /* What `what` needs: n_dim between the two, of unsigned bytes. */
 static ath_status read_header(const char *path, const char *what, int least_dim, int most_dim, idx_header *header,
                               ath_err *err) {
     uint8_t head[MAX_HEADER];
     size_t got;
-    ATH_TRY(ath_peek(path, head, sizeof head, &got, err));
+    ATH_TRY(ath_file_peek(path, head, sizeof head, &got, err));
     if (got < 4) return ath_fail(err, ATH_E_FORMAT, "%s: ends within the IDX header", path);
     if (head[0] != 0 || head[1] != 0)
         return ath_fail(err, ATH_E_FORMAT, "%s: not an IDX file: starts with %02x %02x, expected 00 00", path, head[0],

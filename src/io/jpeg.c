@@ -10,9 +10,11 @@
 #include <jpeglib.h>
 /* and this one jpeglib.h */
 #include <jerror.h>
+#include "base/file.h"
+#include "io/exif.h"
 #include "io/picture.h"
 
-enum { EXIF = JPEG_APP0 + 1, ORIENTATION = 0x0112, SHORT = 3, MAX_SCANS = 200 };
+enum { EXIF = JPEG_APP0 + 1, MAX_SCANS = 200 };
 
 typedef struct jpeg_job {
     struct jpeg_error_mgr errors; /* first: libjpeg hands out a pointer to it */
@@ -50,80 +52,23 @@ static void on_progress(j_common_ptr jpeg) {
     longjmp(job->back, 1);
 }
 
-/* ---- orientation ---- */
-
-/* A TIFF file, as EXIF holds it; what lies beyond its end reads as 0. */
-typedef struct tiff {
-    const uint8_t *data;
-    uint64_t size;
-    bool big_endian;
-} tiff;
-
-static unsigned tiff_u16(const tiff *t, uint64_t at) {
-    if (at + 2 > t->size) return 0;
-    const unsigned a = t->data[at], b = t->data[at + 1];
-    return t->big_endian ? a << 8 | b : b << 8 | a;
-}
-
-static uint64_t tiff_u32(const tiff *t, uint64_t at) {
-    const uint64_t a = tiff_u16(t, at), b = tiff_u16(t, at + 2);
-    return t->big_endian ? a << 16 | b : b << 16 | a;
-}
-
-/* The orientation (1 to 8) in an APP1 segment; 0 when it says nothing (Exif 2.3, 4.6.4). */
-static int orientation_in(const uint8_t *data, size_t size) {
+static int orientation_of(const jpeg_job *job) {
     static const char name[6] = "Exif\0";
-    if (size < 14 || memcmp(data, name, 6) != 0) return 0;
-    const tiff t = {data + 6, size - 6, data[6] == 'M'};
-    if (tiff_u16(&t, 0) != (t.big_endian ? 0x4d4d : 0x4949) || tiff_u16(&t, 2) != 42) return 0;
-    const uint64_t first = tiff_u32(&t, 4);
-    const unsigned n = tiff_u16(&t, first);
-    for (unsigned i = 0; i < n; i++) {
-        const uint64_t entry = first + 2 + 12 * (uint64_t)i;
-        if (tiff_u16(&t, entry) != ORIENTATION) continue;
-        const unsigned value = tiff_u16(&t, entry + 8);
-        return tiff_u16(&t, entry + 2) == SHORT && tiff_u32(&t, entry + 4) == 1 && value <= 8 ? (int)value : 0;
+    for (const struct jpeg_marker_struct *m = job->jpeg.marker_list; m; m = m->next) {
+        if (m->data_length < sizeof name || memcmp(m->data, name, sizeof name) != 0) continue;
+        const int found = ath_exif_orientation(m->data + sizeof name, m->data_length - sizeof name);
+        if (found) return found;
     }
     return 0;
 }
 
-static int orientation_of(const jpeg_job *job) {
-    for (const struct jpeg_marker_struct *m = job->jpeg.marker_list; m; m = m->next) {
-        const int found = orientation_in(m->data, m->data_length);
-        if (found) return found;
-    }
-    return 1;
-}
-
-/* 2, 3, 7, 8 mirror the columns as stored, 3, 4, 6, 7 the rows; from 5 on rows become columns. */
-static ath_status turn_upright(ath_picture *p, int orientation, const char *path, ath_err *err) {
-    if (orientation <= 1) return ATH_OK;
-    const bool mirror = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-    const bool flip = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    const bool transpose = orientation >= 5;
-    const size_t c = (size_t)p->c, stored_w = (size_t)p->w, stored_h = (size_t)p->h;
-    const size_t h = transpose ? stored_w : stored_h, w = transpose ? stored_h : stored_w;
-    uint8_t *upright = malloc(h * w * c);
-    if (!upright) return ath_fail(err, ATH_E_MEM, "%s: out of memory for %d x %d pixels", path, p->w, p->h);
-    for (size_t y = 0; y < h; y++)
-        for (size_t x = 0; x < w; x++) {
-            const size_t row = transpose ? x : y, column = transpose ? y : x;
-            const size_t from =
-                (flip ? stored_h - 1 - row : row) * stored_w + (mirror ? stored_w - 1 - column : column);
-            memcpy(upright + (y * w + x) * c, p->pixel + from * c, c);
-        }
-    free(p->pixel);
-    *p = (ath_picture){upright, (int)h, (int)w, p->c};
-    return ATH_OK;
-}
-
 /* ---- reading ---- */
 
-static bool read_head(jpeg_job *job, const uint8_t *data, size_t size) {
+static bool read_head(jpeg_job *job, FILE *file) {
     if (setjmp(job->back)) return false;
     jpeg_create_decompress(&job->jpeg);
     job->jpeg.progress = &job->progress;
-    jpeg_mem_src(&job->jpeg, data, (unsigned long)size);
+    jpeg_stdio_src(&job->jpeg, file);
     jpeg_save_markers(&job->jpeg, EXIF, 0xffff);
     jpeg_read_header(&job->jpeg, TRUE);
     return true;
@@ -188,26 +133,41 @@ static ath_status allocate(jpeg_job *job, const char *path, ath_err *err) {
     return ATH_OK;
 }
 
-static ath_status decode(jpeg_job *job, const char *path, const uint8_t *data, size_t size,
-                         const ath_picture_options *how, ath_err *err) {
-    if (!read_head(job, data, size)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged JPEG: %s", path, job->message);
-    ATH_TRY(ath_picture_check(path, job->jpeg.image_width, job->jpeg.image_height, how, err));
-    const int orientation = orientation_of(job);
-    if (!start(job, choose_scale(job, how->least_side)))
-        return ath_fail(err, ATH_E_FORMAT, "%s: damaged JPEG: %s", path, job->message);
-    ATH_TRY(allocate(job, path, err));
-    if (!read_rows(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged JPEG: %s", path, job->message);
-    return turn_upright(&job->picture, orientation, path, err);
+/* Bytes that decoding takes: the pixels, and of a file of several scans every coefficient. */
+static uint64_t bytes_of(jpeg_job *job, unsigned eighths) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    const uint64_t area = (uint64_t)jpeg->image_width * jpeg->image_height;
+    const uint64_t pixels = area * eighths * eighths / 64 * (jpeg->num_components == 1 ? 1 : 3);
+    if (!jpeg_has_multiple_scans(jpeg)) return pixels;
+    uint64_t coefficients = 0; /* a component has h v / (H V) of the picture's area, H and V the most of any */
+    const uint64_t most = (uint64_t)jpeg->max_h_samp_factor * (uint64_t)jpeg->max_v_samp_factor;
+    for (int k = 0; k < jpeg->num_components; k++) {
+        const jpeg_component_info *c = &jpeg->comp_info[k];
+        coefficients += area * (uint64_t)c->h_samp_factor * (uint64_t)c->v_samp_factor / most;
+    }
+    return pixels + coefficients * sizeof(JCOEF);
 }
 
-ath_status ath_jpeg_decode(ath_picture *out, const char *path, const uint8_t *data, size_t size,
-                           const ath_picture_options *how, ath_err *err) {
+static ath_status decode(jpeg_job *job, ath_reader *r, const ath_picture_options *how, ath_err *err) {
+    const char *path = r->path;
+    if (!read_head(job, r->file)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged JPEG: %s", path, job->message);
+    ATH_TRY(ath_picture_check(path, job->jpeg.image_width, job->jpeg.image_height, how, err));
+    const int orientation = orientation_of(job);
+    const unsigned eighths = choose_scale(job, how->least_side);
+    ATH_TRY(ath_picture_check_bytes(r, bytes_of(job, eighths), err));
+    if (!start(job, eighths)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged JPEG: %s", path, job->message);
+    ATH_TRY(allocate(job, path, err));
+    if (!read_rows(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged JPEG: %s", path, job->message);
+    return ath_exif_turn(&job->picture, orientation, path, err);
+}
+
+ath_status ath_jpeg_read(ath_picture *out, ath_reader *r, const ath_picture_options *how, ath_err *err) {
     jpeg_job job = {.progress.progress_monitor = on_progress};
     job.jpeg.err = jpeg_std_error(&job.errors);
     job.errors.error_exit = on_error;
     job.errors.emit_message = on_message;
     job.errors.output_message = on_output;
-    const ath_status status = decode(&job, path, data, size, how, err);
+    const ath_status status = decode(&job, r, how, err);
     jpeg_destroy_decompress(&job.jpeg);
     free(job.cmyk);
     if (status != ATH_OK) {

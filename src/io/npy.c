@@ -161,7 +161,7 @@ static ath_status read_head(const source *s, uint8_t **data, size_t *size, ath_e
     if (s->archive) return ath_npz_read(s->archive, s->index, MOST_HEADER, data, size, err);
     *data = malloc(MOST_HEADER);
     if (!*data) return ath_fail(err, ATH_E_MEM, "%s: out of memory", s->name);
-    const ath_status status = ath_peek(s->path, *data, MOST_HEADER, size, err);
+    const ath_status status = ath_file_peek(s->path, *data, MOST_HEADER, size, err);
     if (status != ATH_OK) free(*data);
     return status;
 }
@@ -262,10 +262,59 @@ static ath_status read_labels(ath_dataset *out, const source *s, ath_err *err) {
 
 /* ---- the two formats ---- */
 
+/* A file's name in parts: "<folder/><stem><.npy or .npy.gz>". */
+typedef struct npy_name {
+    char folder[900], stem[256];
+    const char *end;
+} npy_name;
+
+static bool split_name(npy_name *name, const char *path) {
+    const char *last = ath_last_part(path);
+    name->end = ath_ends_with(last, ".npy.gz") ? ".npy.gz" : ".npy";
+    const size_t folder = (size_t)(last - path), len = strlen(last);
+    const size_t stem = ath_ends_with(last, name->end) ? len - strlen(name->end) : len;
+    if (folder >= sizeof name->folder || stem >= sizeof name->stem) return false; /* as no user's are */
+    memcpy(name->folder, path, folder);
+    memcpy(name->stem, last, stem);
+    name->folder[folder] = name->stem[stem] = 0;
+    return true;
+}
+
+/* Attempt k at the stem of the labels' name; false where the images' name gives none. */
+static bool guess_stem(const npy_name *name, int k, char *stem, size_t room) {
+    const char *from = name->stem, *images = NULL;
+    for (const char *p = from; (p = strstr(p, "images")) != NULL; p++) images = p;
+    const bool is_x = (*from == 'x' || *from == 'X') && (from[1] == '_' || from[1] == 0);
+    switch (k) {
+    case 0:
+        return snprintf(stem, room, "%s_labels", from) > 0;
+    case 1:
+        return images && snprintf(stem, room, "%.*slabels%s", (int)(images - from), from, images + 6) > 0;
+    case 2:
+        return is_x && snprintf(stem, room, "y%s", from + 1) > 0;
+    default:
+        return strcmp(from, "labels") != 0 && snprintf(stem, room, "labels") > 0;
+    }
+}
+
+/* The file of labels that goes with one of images: see dataset.h. False without one. */
+static bool find_labels(const char *path, source *labels) {
+    npy_name name;
+    char stem[300];
+    if (!split_name(&name, path)) return false;
+    for (int k = 0; k < 4; k++) {
+        if (!guess_stem(&name, k, stem, sizeof stem)) continue;
+        const int len = snprintf(labels->name, sizeof labels->name, "%s%s%s", name.folder, stem, name.end);
+        if ((size_t)len < sizeof labels->name && ath_path_exists(labels->name)) return true;
+    }
+    return false;
+}
+
 ath_status ath_dataset_read_npy(ath_dataset *out, const char *path, const ath_dataset_options *options, ath_err *err) {
-    source s = {.path = path};
+    source s = {.path = path}, labels = {.path = labels.name};
     snprintf(s.name, sizeof s.name, "%s", path);
     ATH_TRY(read_images(out, &s, err));
+    if (find_labels(path, &labels)) ATH_TRY(read_labels(out, &labels, err));
     return ath_dataset_fit(out, path, options, err);
 }
 

@@ -5,14 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>
+#include "base/file.h"
 
 struct ath_npz {
     zip_t *zip;
     char *path;
+    uint64_t size; /* of the file */
 };
 
 ath_status ath_npz_open(ath_npz **out, const char *path, ath_err *err) {
     *out = NULL;
+    ath_reader file; /* looked at first: libzip would wait for a pipe */
+    ATH_TRY(ath_reader_open(&file, path, err));
+    const int64_t file_size = file.size;
+    ath_reader_close(&file);
+    if (file_size < 0) return ath_fail(err, ATH_E_IO, "%s: is a pipe, expected a file", path);
     int code = 0;
     zip_t *zip = zip_open(path, ZIP_RDONLY, &code);
     if (!zip) {
@@ -33,7 +40,7 @@ ath_status ath_npz_open(ath_npz **out, const char *path, ath_err *err) {
         free(copy);
         return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
     }
-    *z = (ath_npz){zip, strcpy(copy, path)};
+    *z = (ath_npz){zip, strcpy(copy, path), (uint64_t)file_size};
     *out = z;
     return ATH_OK;
 }
@@ -60,6 +67,7 @@ int64_t ath_npz_find(const ath_npz *z, const char *key) {
 
 static ath_status read_member(const ath_npz *z, int64_t index, zip_file_t *file, size_t most, uint8_t **data,
                               size_t *size, ath_err *err) {
+    enum { MOST_AT_ONCE = 1 << 22 }; /* between two looks at how much it has become */
     size_t room = 0;
     while (*size < most) {
         if (*size == room) {
@@ -71,12 +79,17 @@ static ath_status read_member(const ath_npz *z, int64_t index, zip_file_t *file,
                                 ath_npz_name(z, index), *size);
             *data = more;
         }
-        const zip_int64_t got = zip_fread(file, *data + *size, room - *size);
+        const size_t left = room - *size;
+        const zip_int64_t got = zip_fread(file, *data + *size, left < MOST_AT_ONCE ? left : MOST_AT_ONCE);
         if (got < 0)
             return ath_fail(err, ATH_E_FORMAT, "%s: %s: damaged: %s", z->path, ath_npz_name(z, index),
                             zip_file_strerror(file));
         if (got == 0) break;
         *size += (size_t)got;
+        if (ath_is_bomb(*size, z->size))
+            return ath_fail(err, ATH_E_FORMAT,
+                            "%s: %s: unpacks to more than 256 times the file's %llu bytes, as no images do", z->path,
+                            ath_npz_name(z, index), (unsigned long long)z->size);
     }
     return ATH_OK;
 }

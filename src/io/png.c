@@ -12,21 +12,18 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/text.h"
+#include "io/exif.h"
 #include "io/picture.h"
 
-enum {
-    MAX_FILE = 1 << 30,      /* bytes, of ath_png_load */
-    MAX_TEXT_CHUNK = 1 << 23 /* bytes a compressed text may unfold to */
-};
+enum { MAX_CHUNK = 1 << 23 /* bytes, of one that is kept */ };
 
 /* What the two directions share: libpng's handles and its last words. */
 typedef struct png_job {
     png_structp png;
     png_infop info;
     char message[160];
-    /* reading: the file, and how far it has been read */
-    const uint8_t *data;
-    size_t size, at;
+    /* reading */
+    FILE *file;
     uint8_t *pixel; /* rows as libpng gives them: `channels` bytes a pixel */
     int h, w, channels;
 } png_job;
@@ -142,15 +139,18 @@ ath_status ath_png_save(const char *path, const uint8_t *pixel, int h, int w, in
 
 static void get_bytes(png_structp png, png_bytep bytes, size_t n) {
     png_job *job = png_get_io_ptr(png);
-    if (n > job->size - job->at) png_error(png, "the file ends too early");
-    memcpy(bytes, job->data + job->at, n);
-    job->at += n;
+    if (fread(bytes, 1, n, job->file) != n)
+        png_error(png, ferror(job->file) ? strerror(errno) : "the file ends too early");
 }
+
+/* Chunks that may unfold to much, each of up to a thousand in a file, and that no pixel depends on. */
+static const png_byte passed_over[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT";
 
 static bool read_head(png_job *job) {
     if (setjmp(png_jmpbuf(job->png))) return false;
+    png_set_keep_unknown_chunks(job->png, PNG_HANDLE_CHUNK_NEVER, passed_over, (int)sizeof passed_over / 5);
     png_set_user_limits(job->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* the limit is ours, on the product */
-    png_set_chunk_malloc_max(job->png, MAX_TEXT_CHUNK);
+    png_set_chunk_malloc_max(job->png, MAX_CHUNK);
     png_set_read_fn(job->png, job, get_bytes);
     png_read_info(job->png, job->info);
     job->h = (int)png_get_image_height(job->png, job->info);
@@ -172,7 +172,7 @@ static bool prepare(png_job *job, bool coloured) {
     return true;
 }
 
-/* Reads the pixels and on to the end, so that every checksum is seen. */
+/* Reads the pixels and on to the end, so that every checksum is seen, and what may stand behind the pixels: an eXIf chunk. */
 static bool read_rows(png_job *job) {
     if (setjmp(png_jmpbuf(job->png))) return false;
     const size_t stride = png_get_rowbytes(job->png, job->info);
@@ -180,7 +180,7 @@ static bool read_rows(png_job *job) {
         png_get_interlace_type(job->png, job->info) == PNG_INTERLACE_NONE ? 1 : PNG_INTERLACE_ADAM7_PASSES;
     for (int pass = 0; pass < passes; pass++)
         for (int y = 0; y < job->h; y++) png_read_row(job->png, job->pixel + (size_t)y * stride, NULL);
-    png_read_end(job->png, NULL);
+    png_read_end(job->png, job->info);
     return true;
 }
 
@@ -194,7 +194,15 @@ static void drop_alpha(uint8_t *pixel, size_t n, int c, const uint8_t *backgroun
     }
 }
 
-static ath_status decode(png_job *job, const char *path, const ath_picture_options *how, ath_err *err) {
+static int orientation_of(png_job *job) {
+    png_uint_32 size;
+    png_bytep exif;
+    return png_get_eXIf_1(job->png, job->info, &size, &exif) ? ath_exif_orientation(exif, size) : 0;
+}
+
+static ath_status decode(png_job *job, const ath_reader *r, const ath_picture_options *how, ath_err *err) {
+    const char *path = r->path;
+    job->file = r->file;
     job->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, job, on_error, on_warning);
     if (job->png) job->info = png_create_info_struct(job->png);
     if (!job->info) return ath_fail(err, ATH_E_MEM, "%s: libpng could not start", path);
@@ -204,6 +212,7 @@ static ath_status decode(png_job *job, const char *path, const ath_picture_optio
     if (!prepare(job, ground[0] != ground[1] || ground[1] != ground[2]))
         return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
     const size_t n = (size_t)job->h * (size_t)job->w;
+    ATH_TRY(ath_picture_check_bytes(r, (uint64_t)n * (uint64_t)job->channels, err));
     job->pixel = calloc(n, (size_t)job->channels);
     if (!job->pixel) return ath_fail(err, ATH_E_MEM, "%s: out of memory for %d x %d pixels", path, job->w, job->h);
     if (!read_rows(job)) return ath_fail(err, ATH_E_FORMAT, "%s: damaged PNG: %s", path, job->message);
@@ -216,27 +225,27 @@ static ath_status decode(png_job *job, const char *path, const ath_picture_optio
     return ATH_OK;
 }
 
-ath_status ath_png_decode(ath_picture *out, const char *path, const uint8_t *data, size_t size,
-                          const ath_picture_options *how, ath_err *err) {
+ath_status ath_png_read(ath_picture *out, ath_reader *r, const ath_picture_options *how, ath_err *err) {
     *out = (ath_picture){0};
-    if (size < 8 || png_sig_cmp(data, 0, 8) != 0) return ath_fail(err, ATH_E_FORMAT, "%s: not a PNG file", path);
-    png_job job = {.data = data, .size = size};
-    const ath_status status = decode(&job, path, how, err);
+    png_job job = {0};
+    ath_status status = decode(&job, r, how, err);
+    const int orientation = status == ATH_OK ? orientation_of(&job) : 0;
     png_destroy_read_struct(&job.png, &job.info, NULL);
+    ath_picture picture = {job.pixel, job.h, job.w, job.channels};
+    if (status == ATH_OK) status = ath_exif_turn(&picture, orientation, r->path, err);
     if (status == ATH_OK)
-        *out = (ath_picture){job.pixel, job.h, job.w, job.channels};
+        *out = picture;
     else
-        free(job.pixel);
+        free(picture.pixel);
     return status;
 }
 
 ath_status ath_png_load(const char *path, uint8_t **pixel, int *h, int *w, int *c, ath_err *err) {
-    uint8_t *data;
-    size_t size;
-    ATH_TRY(ath_file_read(path, MAX_FILE, &data, &size, err));
+    ath_reader r;
+    ATH_TRY(ath_reader_open(&r, path, err));
     ath_picture picture;
-    const ath_status status = ath_png_decode(&picture, path, data, size, &(ath_picture_options){0}, err);
-    free(data);
+    const ath_status status = ath_png_read(&picture, &r, &(ath_picture_options){0}, err);
+    ath_reader_close(&r);
     ATH_TRY(status);
     *pixel = picture.pixel;
     *h = picture.h;

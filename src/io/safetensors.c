@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/text.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "safetensors data is read and written in place, which needs a little-endian host"
@@ -173,6 +174,7 @@ struct ath_safetensors {
 typedef struct span {
     uint64_t from, to;
     const char *name;
+    ath_array *array;
 } span;
 
 static int by_offset(const void *a, const void *b) {
@@ -227,7 +229,7 @@ static ath_status read_entry(const char *path, const json_t *entry, uint64_t siz
     if ((uint64_t)(last - first) != bytes)
         return ath_fail(err, ATH_E_FORMAT, "%s: array %.100s: %lld bytes of data, its shape and dtype make %llu", path,
                         a->name, (long long)(last - first), (unsigned long long)bytes);
-    *s = (span){(uint64_t)first, (uint64_t)last, a->name};
+    *s = (span){(uint64_t)first, (uint64_t)last, a->name, a};
     return ATH_OK;
 }
 
@@ -261,90 +263,87 @@ static ath_status check_metadata(const char *path, json_t *metadata, ath_err *er
     return ATH_OK;
 }
 
-static bool is_aligned(const ath_safetensors *f, size_t start, const uint64_t *offset) {
-    for (int i = 0; i < f->n; i++)
-        if ((start + offset[i]) % ath_dtype_size(f->array[i].dtype) != 0) return false;
-    return true;
-}
-
-/* Points each array at its data, which begins at buffer + start. A header whose length is
- * not a multiple of 8 leaves the data unaligned: it is moved down over the header. Items
- * of mixed sizes in an unlucky order need a buffer where each array starts at a multiple of 8. */
-static ath_status place_data(ath_safetensors *f, const char *path, size_t start, uint64_t size, const uint64_t *offset,
-                             ath_err *err) {
-    if (start % 8 != 0) {
-        memmove(f->buffer + start / 8 * 8, f->buffer + start, (size_t)size);
-        start = start / 8 * 8;
-    }
-    const bool aligned = is_aligned(f, start, offset);
+/* The data in the order of the file, which `spans` are in and cover; in memory each array starts at a multiple of 8. */
+static ath_status read_data(ath_safetensors *f, ath_reader *r, const span *spans, uint64_t size, ath_err *err) {
     const size_t room = (size_t)size + 8 * (size_t)f->n + 1;
-    uint8_t *moved = aligned ? NULL : malloc(room);
-    if (!aligned && !moved) return ath_fail(err, ATH_E_MEM, "%s: out of memory for %zu bytes", path, room);
+    f->buffer = malloc(room);
+    if (!f->buffer) return ath_fail(err, ATH_E_MEM, "%s: out of memory for %zu bytes", r->path, room);
     size_t at = 0;
     for (int i = 0; i < f->n; i++) {
-        ath_array *a = &f->array[i];
-        a->data = f->buffer + start + offset[i];
-        if (aligned) continue;
-        const size_t bytes = (size_t)ath_array_len(a) * ath_dtype_size(a->dtype);
-        memcpy(moved + at, a->data, bytes);
-        a->data = moved + at;
+        const size_t bytes = (size_t)(spans[i].to - spans[i].from);
+        spans[i].array->data = f->buffer + at;
+        if (bytes) ATH_TRY(ath_reader_get(r, f->buffer + at, bytes, err));
         at += (bytes + 7) / 8 * 8;
-    }
-    if (moved) {
-        free(f->buffer);
-        f->buffer = moved;
     }
     return ATH_OK;
 }
 
-/* `offset` and `spans` have room for each entry of the header. */
-static ath_status read_arrays(ath_safetensors *f, const char *path, size_t start, uint64_t size, uint64_t *offset,
-                              span *spans, ath_err *err) {
+/* `spans` has room for each entry of the header, and `size` bytes of data follow it. */
+static ath_status read_arrays(ath_safetensors *f, ath_reader *r, uint64_t size, span *spans, ath_err *err) {
     const char *name;
     json_t *entry;
     json_object_foreach(f->header, name, entry) {
         if (strcmp(name, metadata_key) == 0) continue;
         ath_array *a = &f->array[f->n];
         a->name = name;
-        ATH_TRY(read_entry(path, entry, size, a, &spans[f->n], err));
-        offset[f->n] = spans[f->n].from;
+        ATH_TRY(read_entry(r->path, entry, size, a, &spans[f->n], err));
         f->n++;
     }
-    ATH_TRY(check_coverage(path, spans, f->n, size, err));
-    return place_data(f, path, start, size, offset, err);
+    ATH_TRY(check_coverage(r->path, spans, f->n, size, err));
+    return read_data(f, r, spans, size, err);
 }
 
-static ath_status read_file(ath_safetensors *f, const char *path, ath_err *err) {
-    size_t file_size;
-    ATH_TRY(ath_file_read(path, max_file, &f->buffer, &file_size, err));
-    if (file_size < 8)
-        return ath_fail(err, ATH_E_FORMAT, "%s: not a safetensors file: %zu bytes, expected at least 8", path,
-                        file_size);
+/* The length of the header, held against the file's before memory is taken for it. */
+static ath_status read_length(ath_reader *r, size_t *out, ath_err *err) {
+    uint8_t bytes[8];
     uint64_t length = 0;
-    for (int k = 7; k >= 0; k--) length = length << 8 | f->buffer[k];
+    if (r->size < 0) return ath_fail(err, ATH_E_IO, "%s: is a pipe, expected a file", r->path);
+    if (r->size < 8)
+        return ath_fail(err, ATH_E_FORMAT, "%s: not a safetensors file: %lld bytes, expected at least 8", r->path,
+                        (long long)r->size);
+    ATH_TRY(ath_reader_get(r, bytes, sizeof bytes, err));
+    for (int k = 7; k >= 0; k--) length = length << 8 | bytes[k];
     if (length > MAX_HEADER)
         return ath_fail(err, ATH_E_FORMAT, "%s: not a safetensors file: a header of %llu bytes, expected at most %d",
-                        path, (unsigned long long)length, MAX_HEADER);
-    if (length > file_size - 8)
-        return ath_fail(err, ATH_E_FORMAT, "%s: truncated: a header of %llu bytes in a file of %zu", path,
-                        (unsigned long long)length, file_size);
+                        r->path, (unsigned long long)length, MAX_HEADER);
+    if (length > (uint64_t)r->size - 8)
+        return ath_fail(err, ATH_E_FORMAT, "%s: truncated: a header of %llu bytes in a file of %lld", r->path,
+                        (unsigned long long)length, (long long)r->size);
+    *out = (size_t)length;
+    return ATH_OK;
+}
+
+static ath_status parse_header(ath_safetensors *f, const char *path, const char *text, size_t length, ath_err *err) {
     json_error_t fault;
-    f->header = json_loadb((const char *)f->buffer + 8, (size_t)length, JSON_REJECT_DUPLICATES, &fault);
+    if (!ath_json_is_modest(text, length))
+        return ath_fail(err, ATH_E_FORMAT, "%s: its header has more values than the two million allowed", path);
+    f->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault);
     if (!f->header)
         return ath_fail(err, ATH_E_FORMAT, "%s: damaged header: %s at byte %d", path, fault.text, fault.position);
     if (!json_is_object(f->header))
         return ath_fail(err, ATH_E_FORMAT, "%s: damaged header: expected a JSON object", path);
-    ATH_TRY(check_metadata(path, json_object_get(f->header, metadata_key), err));
-    const size_t room = json_object_size(f->header) + 1, start = 8 + (size_t)length;
+    return check_metadata(path, json_object_get(f->header, metadata_key), err);
+}
+
+static ath_status read_header(ath_safetensors *f, ath_reader *r, size_t *length, ath_err *err) {
+    ATH_TRY(read_length(r, length, err));
+    char *text = malloc(*length + 1);
+    if (!text) return ath_fail(err, ATH_E_MEM, "%s: out of memory for a header of %zu bytes", r->path, *length);
+    ath_status status = ath_reader_get(r, text, *length, err);
+    if (status == ATH_OK) status = parse_header(f, r->path, text, *length, err);
+    free(text);
+    return status;
+}
+
+static ath_status read_file(ath_safetensors *f, ath_reader *r, ath_err *err) {
+    size_t length = 0;
+    ATH_TRY(read_header(f, r, &length, err));
+    const size_t room = json_object_size(f->header) + 1;
     f->array = calloc(room, sizeof *f->array);
-    uint64_t *offset = calloc(room, sizeof *offset);
     span *spans = calloc(room, sizeof *spans);
-    ath_status status;
-    if (f->array && offset && spans)
-        status = read_arrays(f, path, start, file_size - start, offset, spans, err);
-    else
-        status = ath_fail(err, ATH_E_MEM, "%s: out of memory for %zu arrays", path, room);
-    free(offset);
+    const ath_status status = f->array && spans
+                                  ? read_arrays(f, r, (uint64_t)r->size - 8 - length, spans, err)
+                                  : ath_fail(err, ATH_E_MEM, "%s: out of memory for %zu arrays", r->path, room);
     free(spans);
     return status;
 }
@@ -352,7 +351,10 @@ static ath_status read_file(ath_safetensors *f, const char *path, ath_err *err) 
 ath_status ath_safetensors_open(ath_safetensors **out, const char *path, ath_err *err) {
     ath_safetensors *f = calloc(1, sizeof *f);
     if (!f) return ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
-    const ath_status status = read_file(f, path, err);
+    ath_reader r;
+    ath_status status = ath_reader_open(&r, path, err);
+    if (status == ATH_OK) status = read_file(f, &r, err);
+    ath_reader_close(&r);
     if (status != ATH_OK) {
         ath_safetensors_close(f);
         return status;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/text.h"
 
 enum { MAX_JSON = 64 << 20 };
 
@@ -30,6 +31,10 @@ ath_status ath_json_read(json_t **out, const char *path, ath_err *err) {
     uint8_t *text;
     size_t size;
     ATH_TRY(ath_file_read(path, MAX_JSON, &text, &size, err));
+    if (!ath_json_is_modest((const char *)text, size)) {
+        free(text);
+        return ath_fail(err, ATH_E_FORMAT, "%s: has more values than the two million allowed", path);
+    }
     quote_python_numbers((char *)text, size);
     json_error_t why;
     json_t *object = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, &why);

@@ -4,8 +4,9 @@
 #include <jansson.h>
 #include "base/option.h"
 
-/* Reads an object of at most 64 MiB, nested at most 2048 deep (jansson's JSON_PARSER_MAX_DEPTH; its parser recurses),
- * each key once. Python's Infinity, -Infinity and NaN are read as the texts "inf", "-inf" and "?". Errors name the path and the line. *out is the caller's (json_decref). */
+/* Reads an object of at most 64 MiB and two million values (base/text.h), nested at most 2048 deep (jansson's
+ * JSON_PARSER_MAX_DEPTH; its parser recurses), each key once. Python's Infinity, -Infinity and NaN are read as the texts
+ * "inf", "-inf" and "?". Errors name the path and the line. *out is the caller's (json_decref). */
 ath_status ath_json_read(json_t **out, const char *path, ath_err *err);
 /* Writes beside and renames, indented, keys in the order given. Takes the object over. */
 ath_status ath_json_write(json_t *object, const char *path, ath_err *err);

@@ -13,7 +13,7 @@
 #define EVER              9e15
 
 static const ath_option table[] = {
-    /* data: 9 */
+    /* data: 10 */
     {FIELD(data, "data"), TEXT, .dflt = "", .value = "PATH",
      .help = "IDX or CIFAR files or a folder of them, .npy or .npz, or a folder of PNG and JPEG files (class "
              "sub-folders become labels); "
@@ -28,6 +28,8 @@ static const ath_option table[] = {
      .help = "refuse PNG and JPEG files of more pixels"},
     {FIELD(coarse_labels, "coarse-labels"), BOOL, .dflt = "false",
      .help = "of CIFAR-100: the 20 coarse classes in place of the 100"},
+    {FIELD(skip_broken, "skip-broken"), BOOL, .dflt = "false",
+     .help = "leave damaged files of a folder out; train.json says how many"},
     {FIELD(flip, "flip"), BOOL, .dflt = "false", .help = "mirror half of the images left-right (not for digits)"},
     {FIELD(class_conditional, "class-conditional"), BOOL, .dflt = "false",
      .help = "tell the network each image's class; sample with --class"},
@@ -126,8 +128,8 @@ static const ath_option table[] = {
 enum { N_TABLE = sizeof table / sizeof *table };
 
 static const ath_option_group groups[] = {
-    {"data", 0, 9}, {"network", 9, 9}, {"diffusion", 18, 7}, {"training", 25, 16}, {"run", 41, 9}};
-_Static_assert(N_TABLE == 50, "the groups cover the table");
+    {"data", 0, 10}, {"network", 10, 9}, {"diffusion", 19, 7}, {"training", 26, 16}, {"run", 42, 9}};
+_Static_assert(N_TABLE == 51, "the groups cover the table");
 
 const ath_option *ath_train_table(int *n) {
     *n = N_TABLE;

@@ -10,7 +10,7 @@ typedef struct ath_train_options {
     int image_size, channels;
     char background[ATH_TEXT_LEN];
     int64_t max_pixels;
-    bool coarse_labels, flip, class_conditional;
+    bool coarse_labels, skip_broken, flip, class_conditional;
     double label_dropout;
     /* network */
     char net[ATH_TEXT_LEN], net_options[ATH_TEXT_LEN];

@@ -163,7 +163,10 @@ static ath_status write_train_json(const trainer *t, ath_err *err) {
     o.resume = false; /* a fact of the command, not of the run */
     json_t *object = json_object();
     char *path = in_run(t, "train.json");
-    if (!path || !ath_options_to_json(table, n, &o, object)) {
+    /* a fact of the data, told for the reader: what begins with an underscore is no option */
+    const bool counted =
+        !o.skip_broken || json_object_set_new(object, "_skipped_files", json_integer(t->data->n_skipped)) == 0;
+    if (!path || !counted || !ath_options_to_json(table, n, &o, object)) {
         json_decref(object);
         free(path);
         return out_of_memory(t, err);

@@ -151,6 +151,10 @@ refuses 2 '--label-dropout: 1.5 is out of range, expected 0 to 1' athanor train 
 refuses 2 '--channel-mults: "1,two" is not a list' athanor train "${new[@]}" --channel-mults 1,two
 refuses 2 '--channel-mults: .*0 is out of range' athanor train "${new[@]}" --channel-mults 1,0
 refuses 2 'channels: 2, expected 1 .*3' athanor train "${new[@]}" --channels 2
+refuses 2 '--attention: 5 is no resolution of this network, expected some of 8, 4, 2, or none' athanor train "${new[@]}" --attention 4,5 --preset mnist-s
+refuses 2 '--attention: 2 is no resolution of this network, expected some of 8, 4, or none' athanor train "${new[@]}" --attention 2 --channel-mults 1,2
+refuses 2 '--attention: the network mlp has none' athanor train "${new[@]}" --attention 4 --net mlp
+refuses 2 '--attention: 8 is no resolution of this network, expected some of 28, 14, 7, or none' athanor bench --preset mnist-s --attention 8
 refuses 2 'groups' athanor train "${new[@]}" --base-channels 8 --norm-groups 3
 refuses 2 '.' athanor train "${new[@]}" --channel-mults 1,2,2,2,2,2 --base-channels 8 --norm-groups 4
 refuses 2 'class-conditional: the data has no labels' athanor train "${new[@]}" --data unlabelled --class-conditional

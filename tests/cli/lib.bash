@@ -6,6 +6,7 @@ program=$(realpath -- "$1") source_dir=$(realpath -- "$2")
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/athanor-cli.XXXXXX")
 checks=0 failures=0 finished=no
 export LC_ALL=C OMP_WAIT_POLICY=passive # the machine may be busy with other tests
+export ATH_CACHE=$tmp/cache             # not the user's own
 
 cleanup() {
     local code=$?
