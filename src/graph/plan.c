@@ -123,7 +123,7 @@ static void find_lifetimes(ath_plan *p) {
         for (int j = 0; j < ATH_MAX_IN; j++) {
             if (!node->x[j]) continue;
             node_plan *from = &p->node[node->x[j] - 1];
-            if (op->vjp_reads & (ATH_READS_X0 << j)) extend(p, from->value, now);
+            if (op->vjp_reads & ((unsigned)ATH_READS_X0 << j)) extend(p, from->value, now);
             if (!from->needs_grad) continue;
             np->acc[j] = from->grad != NO_BUFFER;
             if (from->grad != NO_BUFFER) continue;
