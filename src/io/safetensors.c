@@ -167,6 +167,7 @@ struct ath_safetensors {
     json_t *header; /* owns the names and the metadata's text */
     uint8_t *buffer;
     ath_array *array;
+    const ath_array **by_name; /* sorted, to be found */
     int n;
 };
 
@@ -297,6 +298,10 @@ static ath_status place_data(ath_safetensors *f, const char *path, size_t start,
     return ATH_OK;
 }
 
+static int in_order(const void *a, const void *b) {
+    return strcmp((*(const ath_array *const *)a)->name, (*(const ath_array *const *)b)->name);
+}
+
 /* `offset` and `spans` have room for each entry of the header. */
 static ath_status read_arrays(ath_safetensors *f, const char *path, size_t start, uint64_t size, uint64_t *offset,
                               span *spans, ath_err *err) {
@@ -311,6 +316,8 @@ static ath_status read_arrays(ath_safetensors *f, const char *path, size_t start
         f->n++;
     }
     ATH_TRY(check_coverage(path, spans, f->n, size, err));
+    for (int i = 0; i < f->n; i++) f->by_name[i] = &f->array[i];
+    if (f->n) qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, in_order);
     return place_data(f, path, start, size, offset, err);
 }
 
@@ -337,10 +344,11 @@ static ath_status read_file(ath_safetensors *f, const char *path, ath_err *err) 
     ATH_TRY(check_metadata(path, json_object_get(f->header, metadata_key), err));
     const size_t room = json_object_size(f->header) + 1, start = 8 + (size_t)length;
     f->array = calloc(room, sizeof *f->array);
+    f->by_name = calloc(room, sizeof *f->by_name);
     uint64_t *offset = calloc(room, sizeof *offset);
     span *spans = calloc(room, sizeof *spans);
     ath_status status;
-    if (f->array && offset && spans)
+    if (f->array && f->by_name && offset && spans)
         status = read_arrays(f, path, start, file_size - start, offset, spans, err);
     else
         status = ath_fail(err, ATH_E_MEM, "%s: out of memory for %zu arrays", path, room);
@@ -365,6 +373,7 @@ void ath_safetensors_close(ath_safetensors *f) {
     if (!f) return;
     json_decref(f->header);
     free(f->array);
+    free(f->by_name);
     free(f->buffer);
     free(f);
 }
@@ -376,9 +385,9 @@ const ath_array *ath_safetensors_at(const ath_safetensors *f, int i) {
 }
 
 const ath_array *ath_safetensors_find(const ath_safetensors *f, const char *name) {
-    for (int i = 0; i < f->n; i++)
-        if (strcmp(f->array[i].name, name) == 0) return &f->array[i];
-    return NULL;
+    const ath_array wanted = {.name = name}, *key = &wanted;
+    const ath_array **found = f->n ? bsearch(&key, f->by_name, (size_t)f->n, sizeof *f->by_name, in_order) : NULL;
+    return found ? *found : NULL;
 }
 
 const char *ath_safetensors_meta(const ath_safetensors *f, const char *key) {

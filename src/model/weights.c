@@ -1,8 +1,11 @@
 /* Weights on disk: see weights.h. */
+#define _POSIX_C_SOURCE 200809L
 #include "model/weights.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/file.h"
 #include "io/safetensors.h"
 #include "model/json.h"
@@ -174,25 +177,60 @@ static ath_status no_weights(const char *folder, ath_err *err) {
     return ath_fail(err, ATH_E_FORMAT, "%s: has no weights: expected %s or %s", folder, whole_name, index_name);
 }
 
-ath_status ath_weights_load(const ath_model *m, float *params, const char *folder, ath_err *err) {
-    char *whole = ath_path_join(folder, whole_name), *index = ath_path_join(folder, index_name);
-    const loading l = {m, params, calloc(m->n_params + 1, sizeof(bool))};
-    const char *path = whole;
-    ath_status status = whole && index && l.had ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
-    if (status == ATH_OK) {
-        if (ath_path_exists(whole))
-            status = load_file(&l, whole, NULL, NULL, err);
-        else if (ath_path_exists(index))
-            status = load_index(&l, folder, path = index, err);
-        else
-            status = no_weights(folder, err);
+/* The file to begin with, malloc'ed: the weights, or an index of them. */
+static ath_status find_weights(const char *folder, char **path, bool *is_index, ath_err *err) {
+    const char *const names[2] = {whole_name, index_name};
+    for (int i = 0; i < 2; i++) {
+        *path = ath_path_join(folder, names[i]);
+        if (!*path) return ath_fail(err, ATH_E_MEM, "%s: out of memory", folder);
+        *is_index = i;
+        if (ath_path_exists(*path)) return ATH_OK;
+        free(*path);
     }
+    *path = NULL;
+    return no_weights(folder, err);
+}
+
+/* The bytes of all files of a folder: the weights or their shards, and a little more. */
+static uint64_t bytes_in(const char *folder) {
+    uint64_t total = 0;
+    DIR *dir = opendir(folder);
+    for (const struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
+        char *path = ath_path_join(folder, entry->d_name);
+        struct stat is;
+        if (path && stat(path, &is) == 0 && S_ISREG(is.st_mode)) total += (uint64_t)is.st_size;
+        free(path);
+    }
+    if (dir) closedir(dir);
+    return total;
+}
+
+/* No dtype takes less than two bytes; the other factor of two leaves it to loading to say which tensor is missing. */
+ath_status ath_weights_check(const ath_model *m, const char *folder, ath_err *err) {
+    char *path;
+    bool is_index;
+    ATH_TRY(find_weights(folder, &path, &is_index, err));
+    free(path);
+    const uint64_t bytes = bytes_in(folder);
+    if (bytes >= m->n_params) return ATH_OK;
+    return ath_fail(err, ATH_E_FORMAT,
+                    "%s: holds %llu bytes, too few for the %zu parameters of the %s that config.json describes", folder,
+                    (unsigned long long)bytes, m->n_params, m->net->name);
+}
+
+ath_status ath_weights_load(const ath_model *m, float *params, const char *folder, ath_err *err) {
+    char *path;
+    bool is_index;
+    ATH_TRY(find_weights(folder, &path, &is_index, err));
+    const loading l = {m, params, calloc(m->n_params + 1, sizeof(bool))};
+    ath_status status = !l.had     ? ath_fail(err, ATH_E_MEM, "%s: out of memory", folder)
+                        : is_index ? load_index(&l, folder, path, err)
+                                   : load_file(&l, path, NULL, NULL, err);
     for (int i = 0; i < ath_param_count(m->graph) && status == ATH_OK; i++) {
         const ath_param *p = ath_param_at(m->graph, i);
         if (!l.had[p->offset]) status = ath_fail(err, ATH_E_FORMAT, "%s: tensor \"%s\" is missing", path, p->name);
     }
     free(l.had);
-    free(whole);
-    free(index);
+    free(path);
     return status;
 }

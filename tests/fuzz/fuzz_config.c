@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_put_part("model/scheduler/scheduler_config.json", fuzz_next(&rest));
     ath_err err = {0};
     ath_model *m = describe(fuzz_path("model/unet/config.json"));
-    if (m && is_small(m)) {
+    if (m && is_small(m) && ath_model_allocate(m, &err) == ATH_OK) {
         ath_param_init(m->graph, (ath_rng){1}, m->params);
         if (ath_weights_save(m, m->params, fuzz_path("model/unet"), &err) != ATH_OK) fuzz_fail(err.text);
     } else

@@ -44,6 +44,7 @@ static inline ath_model *fuzz_model(void) {
     ath_status status = net->configure(&request, config, &err);
     if (status == ATH_OK) status = ath_scheduler_read_process(&scheduler, ATH_PROCESS_VP, NULL, "none", &err);
     if (status == ATH_OK) status = ath_model_create(&m, net, config, scheduler, -1, &err);
+    if (status == ATH_OK) status = ath_model_allocate(m, &err);
     if (status != ATH_OK) fuzz_fail(err.text);
     free(config);
     return m;
