@@ -205,17 +205,24 @@ static uint64_t bytes_in(const char *folder) {
     return total;
 }
 
-/* No dtype takes less than two bytes; the other factor of two leaves it to loading to say which tensor is missing. */
+/* No dtype takes less than two bytes; the other factor of two leaves it to loading to say which tensor is missing. Of a
+ * file that is too small because it was cut off, what it lacks itself says more. */
 ath_status ath_weights_check(const ath_model *m, const char *folder, ath_err *err) {
     char *path;
     bool is_index;
     ATH_TRY(find_weights(folder, &path, &is_index, err));
-    free(path);
     const uint64_t bytes = bytes_in(folder);
-    if (bytes >= m->n_params) return ATH_OK;
-    return ath_fail(err, ATH_E_FORMAT,
-                    "%s: holds %llu bytes, too few for the %zu parameters of the %s that config.json describes", folder,
-                    (unsigned long long)bytes, m->n_params, m->net->name);
+    ath_safetensors *file = NULL;
+    ath_status status = ATH_OK;
+    if (bytes < m->n_params && !is_index) status = ath_safetensors_open(&file, path, err);
+    if (bytes < m->n_params && status == ATH_OK)
+        status = ath_fail(
+            err, ATH_E_FORMAT,
+            "%s: %llu bytes in its folder, too few for the %zu parameters of the %s that config.json describes", path,
+            (unsigned long long)bytes, m->n_params, m->net->name);
+    ath_safetensors_close(file);
+    free(path);
+    return status;
 }
 
 ath_status ath_weights_load(const ath_model *m, float *params, const char *folder, ath_err *err) {
