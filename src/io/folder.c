@@ -24,7 +24,7 @@ void ath_names_free(ath_names *names) {
 /* Takes `name` over, also when it fails: false for NULL or when out of memory. */
 static bool add_name(ath_names *names, char *name) {
     if (!name) return false;
-    if ((names->n & (names->n - 1)) == 0) { /* full at 0 and at each power of two */
+    if ((names->n & (names->n - 1)) == 0) { /* at 0 and at each power of two: full, or has been */
         char **more = realloc(names->name, (names->n ? 2 * (size_t)names->n : 1) * sizeof *more);
         if (!more) {
             free(name);
@@ -166,16 +166,23 @@ static ath_status enter(search *s, const char *path, bool *fresh, ath_err *err) 
     return ATH_OK;
 }
 
-/* Adds a folder's pictures and then those below it, in the order of the names. */
+/* Adds a folder's pictures and then those below it, in the order of the names; *fresh as in enter, of the folder itself.
+ * Folders wait in a list, the next one last, so that no depth of folders is one of calls. */
 static ath_status search_below(search *s, const char *path, bool *fresh, ath_err *err) {
+    ath_names waiting = {0}, sub = {0};
     ATH_TRY(enter(s, path, fresh, err));
-    if (!*fresh) return ATH_OK;
-    ath_names sub = {0};
-    ath_status status = sort_entries(path, s->picture, &sub, s->other, err);
-    for (int i = 0; status == ATH_OK && i < sub.n; i++) {
-        bool ignored;
-        status = search_below(s, sub.name[i], &ignored, err);
+    ath_status status = *fresh ? sort_entries(path, s->picture, &sub, s->other, err) : ATH_OK;
+    for (;;) {
+        while (status == ATH_OK && sub.n > 0)
+            if (!add_name(&waiting, sub.name[--sub.n])) status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+        if (status != ATH_OK || waiting.n == 0) break;
+        char *next = waiting.name[--waiting.n];
+        bool is_new;
+        status = enter(s, next, &is_new, err);
+        if (status == ATH_OK && is_new) status = sort_entries(next, s->picture, &sub, s->other, err);
+        free(next);
     }
+    ath_names_free(&waiting);
     ath_names_free(&sub);
     return status;
 }

@@ -1,4 +1,5 @@
-/* mixture.json: an exact model, from which an image is drawn where it is small. "data" beside it is a data set. */
+/* mixture.json: an exact model, from which an image is drawn where it is small. "data" beside it is a data set; inputs
+ * that might name another are left out, which would read whatever this machine has. */
 #define _GNU_SOURCE
 #include "source.h"
 
@@ -21,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static bool ready;
     if (!ready) fuzz_put("data", images, sizeof images);
     ready = true;
+    if (memchr(data, '/', size) || memmem(data, size, "\\u00", 4) || memmem(data, size, "..", 2)) return 0;
     fuzz_put("mixture.json", data, size);
     ath_err err = {0};
     ath_source *s;
