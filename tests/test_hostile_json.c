@@ -262,8 +262,9 @@ static void a_networks_configuration(void **state) {
 static void a_schedulers_configuration(void **state) {
     (void)state;
     static const char *const texts[] = {
-        "{\"_class_name\": \"DDPMScheduler\", \"beta_start\": 1e-4, \"beta_end\": 0.02, \"beta_schedule\": \"linear\", "
-        "\"num_train_timesteps\": 1000, \"prediction_type\": \"epsilon\", \"trained_betas\": null}",
+        ("{\"_class_name\": \"DDPMScheduler\", \"beta_start\": 1e-4, \"beta_end\": 0.02, \"beta_schedule\": "
+         "\"linear\", "
+         "\"num_train_timesteps\": 1000, \"prediction_type\": \"epsilon\", \"trained_betas\": null}"),
         "{\"_class_name\": \"EDMEulerScheduler\", \"sigma_min\": 0.002, \"sigma_max\": 80, \"sigma_data\": 0.5}",
         "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\", \"num_train_timesteps\": 1000, \"shift\": 1}",
     };

@@ -380,6 +380,19 @@ static void shards_are_the_whole(void **state) {
     ath_model_destroy(shards);
 }
 
+/* 270 GB of weights in a few bytes of configuration: refused before memory is taken for them. */
+static void a_configuration_of_more_than_there_is_refused(void **state) {
+    (void)state;
+    ath_model *m = NULL;
+    const char *path = fresh("large");
+    put_shards(path, NULL, NULL);
+    put_text(path, "config.json",
+             "{\"block_out_channels\": [16384, 16384], \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\"], "
+             "\"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\"], \"layers_per_block\": 4}");
+    CHECK_FAILS(ath_model_open(&m, path, &err), ATH_E_FORMAT, "too few for the");
+    assert_null(m);
+}
+
 static void an_index_that_is_wrong_is_refused(void **state) {
     (void)state;
     static const struct {
@@ -415,6 +428,7 @@ static void an_index_that_is_wrong_is_refused(void **state) {
         {"[[[[", "line 1"},
     };
     path = fresh("index");
+    put_shards(path, NULL, NULL);
     for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
         put_text(path, index_name, indices[i].text);
         CHECK_FAILS(ath_model_open(&m, path, &err), ATH_E_FORMAT, indices[i].word);
@@ -493,6 +507,7 @@ int main(void) {
         cmocka_unit_test(variants_are_read_where_there_is_no_plain_file),
         cmocka_unit_test(integers_are_no_weights),
         cmocka_unit_test(shards_are_the_whole),
+        cmocka_unit_test(a_configuration_of_more_than_there_is_refused),
         cmocka_unit_test(an_index_that_is_wrong_is_refused),
         cmocka_unit_test(attention_has_its_old_names_too),
         cmocka_unit_test(weights_that_are_not_there_or_pickled_are_refused),

@@ -94,6 +94,7 @@ static ath_status make_model(const options *o, ath_model **out, ath_err *err) {
         status = ath_schedule_make(&scheduler.schedule, ath_schedule_kind_find("cosine"), 1000, 1e-4, 0.02, err);
     if (status == ATH_OK) status = ath_model_create(out, net, config, scheduler, -1, err);
     free(config);
+    if (status == ATH_OK) status = ath_model_allocate(*out, err);
     if (status == ATH_OK) ath_param_init((*out)->graph, (ath_rng){0}, (*out)->params);
     return status;
 }

@@ -53,7 +53,9 @@ static ath_status read_tensors(ath_image_set *s, const char *path, ath_err *err)
     const ath_array *a = ath_safetensors_find(file, "x");
     const int d = a && a->n_dim == 5 ? 1 : 0;
     ath_status status = ATH_OK;
-    if (!a || (a->n_dim != 4 && a->n_dim != 5) || (a->dtype != ATH_F32 && a->dtype != ATH_F64) || ath_array_len(a) == 0)
+    bool fits = a && (a->n_dim == 4 || a->n_dim == 5) && (a->dtype == ATH_F32 || a->dtype == ATH_F64);
+    for (int k = 0; fits && k < a->n_dim; k++) fits = a->dim[k] >= 1 && a->dim[k] <= INT32_MAX;
+    if (!fits)
         status = ath_fail(err, ATH_E_FORMAT,
                           "%s: expected a tensor \"x\", F32 or F64 of shape [N,C,H,W] or [steps+1,N,C,H,W]", path);
     double *raw = NULL, *x = NULL;

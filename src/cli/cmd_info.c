@@ -134,12 +134,16 @@ static ath_status info_run(const char *path, bool as_json, ath_err *err) {
     char *state = ath_path_join(path, "training_state.safetensors");
     ath_safetensors *file = NULL;
     if (state && ath_path_exists(state) && ath_safetensors_open(&file, state, NULL) == ATH_OK) {
-        static const char *const keys[] = {"step", "updates", "skipped", "loss_ema", "seconds"};
-        for (int i = 0; i < 5; i++) {
+        static const char *const counts[] = {"step", "updates", "skipped"}, *const numbers[] = {"loss_ema", "seconds"};
+        for (int i = 0; i < 3; i++) {
+            int64_t value;
+            const char *text = ath_safetensors_meta(file, counts[i]);
+            if (text && ath_parse_int64(text, &value)) json_object_set_new(o, counts[i], json_integer(value));
+        }
+        for (int i = 0; i < 2; i++) {
             double value;
-            const char *text = ath_safetensors_meta(file, keys[i]);
-            if (text && ath_parse_double(text, &value))
-                json_object_set_new(o, keys[i], i < 3 ? json_integer((json_int_t)value) : json_real(value));
+            const char *text = ath_safetensors_meta(file, numbers[i]);
+            if (text && ath_parse_double(text, &value)) json_object_set_new(o, numbers[i], json_real(value));
         }
     }
     ath_safetensors_close(file);

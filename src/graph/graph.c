@@ -13,6 +13,8 @@ struct ath_graph {
     int n_node, room_node;
     ath_param *param;
     int n_param, room_param;
+    int32_t *slot; /* (n_slot), by the hash of its name a parameter's index + 1; 0: none */
+    size_t n_slot; /* a power of two, at least twice n_param                             */
     size_t total;
     ath_tensor output;
     char scope[NAME_MAX_LEN];
@@ -29,6 +31,7 @@ void ath_graph_destroy(ath_graph *g) {
     for (int i = 0; i < g->n_param; i++) free((char *)g->param[i].name);
     free(g->node);
     free(g->param);
+    free(g->slot);
     free(g);
 }
 
@@ -119,13 +122,35 @@ ath_tensor ath_node_tensor(const ath_graph *g, const ath_node *node) {
     return (ath_tensor){node ? (int32_t)(node - g->node) + 1 : 0};
 }
 
+/* The place of a name in the table, taken or free: FNV-1a, then the next ones. */
+static int32_t *slot_of(const ath_graph *g, const char *name) {
+    uint64_t hash = 14695981039346656037u;
+    for (const char *c = name; *c; c++) hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+    size_t at = hash & (g->n_slot - 1);
+    while (g->slot[at] && strcmp(g->param[g->slot[at] - 1].name, name) != 0) at = (at + 1) & (g->n_slot - 1);
+    return &g->slot[at];
+}
+
+/* Room in the table for one more; false when out of memory. */
+static bool make_slots(ath_graph *g) {
+    const size_t wanted = g->n_slot ? 2 * g->n_slot : 256;
+    if (2 * ((size_t)g->n_param + 1) <= g->n_slot) return true;
+    int32_t *grown = calloc(wanted, sizeof *grown);
+    if (!grown) return false;
+    free(g->slot);
+    g->slot = grown;
+    g->n_slot = wanted;
+    for (int i = 0; i < g->n_param; i++) *slot_of(g, g->param[i].name) = i + 1;
+    return true;
+}
+
 int32_t ath_param_add(ath_graph *g, const char *name, const char *part, ath_param_kind kind, int n_dim,
                       const int64_t *dim, double init_scale) {
     if (!ath_graph_ok(g)) return -1;
     ath_param *grown = make_room(g->param, g->n_param, &g->room_param, sizeof *g->param);
     char *text = full_name(g, name, part);
     if (grown) g->param = grown;
-    if (!grown || !text) {
+    if (!grown || !text || !make_slots(g)) {
         free(text);
         ath_fail(&g->err, ATH_E_MEM, "out of memory for the graph");
         return -1;
@@ -138,9 +163,11 @@ int32_t ath_param_add(ath_graph *g, const char *name, const char *part, ath_para
         p->len *= (size_t)dim[i];
     }
     p->decay = kind == ATH_P_CONV || kind == ATH_P_LINEAR || kind == ATH_P_TABLE;
-    if (ath_param_find(g, text)) ath_graph_fail(g, "two parameters are named \"%s\"", text);
+    int32_t *slot = slot_of(g, text);
+    if (*slot) ath_graph_fail(g, "two parameters are named \"%s\"", text);
     g->total += p->len;
-    return g->n_param++;
+    *slot = ++g->n_param;
+    return g->n_param - 1;
 }
 
 void ath_output(ath_graph *g, ath_tensor y) {
@@ -160,7 +187,6 @@ int ath_param_count(const ath_graph *g) { return g->n_param; }
 const ath_param *ath_param_at(const ath_graph *g, int i) { return &g->param[i]; }
 
 const ath_param *ath_param_find(const ath_graph *g, const char *name) {
-    for (int i = 0; i < g->n_param; i++)
-        if (strcmp(g->param[i].name, name) == 0) return &g->param[i];
-    return NULL;
+    const int32_t found = g->n_slot ? *slot_of(g, name) : 0;
+    return found ? &g->param[found - 1] : NULL;
 }

@@ -74,7 +74,7 @@ typedef struct ath_call {
     float *dp[ATH_MAX_PARAM];                 /* their gradients; NULL: not wanted        */
     bool add_params;                          /* add to dp rather than write: what is added has the bits
                                                * that would be written                    */
-    float *scratch;                           /* scratch_floats(), contents undefined     */
+    float *scratch;                           /* scratch_floats(), contents undefined; not NULL */
     bool training;                            /* dropout is on                            */
     ath_rng rng;
     uint64_t first_image; /* image i draws with first_image + i       */

@@ -123,7 +123,7 @@ static void find_lifetimes(ath_plan *p) {
         for (int j = 0; j < ATH_MAX_IN; j++) {
             if (!node->x[j]) continue;
             node_plan *from = &p->node[node->x[j] - 1];
-            if (op->vjp_reads & (ATH_READS_X0 << j)) extend(p, from->value, now);
+            if (op->vjp_reads & ((unsigned)ATH_READS_X0 << j)) extend(p, from->value, now);
             if (!from->needs_grad) continue;
             np->acc[j] = from->grad != NO_BUFFER;
             if (from->grad != NO_BUFFER) continue;
@@ -239,6 +239,11 @@ static float *at_buffer(const ath_plan *p, int buffer) {
     return buffer == NO_BUFFER ? NULL : p->arena + p->buffer[buffer].offset;
 }
 
+/* An operation that needs none still adds offsets to what it is given. */
+static float *scratch_at(const ath_plan *p, int buffer) {
+    return buffer == NO_BUFFER ? p->arena : at_buffer(p, buffer);
+}
+
 float *ath_plan_value(ath_plan *p, ath_tensor t) {
     return p->map[t.id] ? at_buffer(p, p->node[p->map[t.id] - 1].value) : NULL;
 }
@@ -301,7 +306,7 @@ void ath_plan_forward(ath_plan *p, const ath_run *run) {
         const ath_node *node = ath_graph_node(p->fused, i);
         if (is_input(node) || !p->node[i].reaches_output) continue;
         ath_call call = make_call(p, run, i);
-        call.scratch = at_buffer(p, p->node[i].forward_scratch);
+        call.scratch = scratch_at(p, p->node[i].forward_scratch);
         node->op->forward(&call);
         take_time(p, i, 0, &since);
     }
@@ -381,7 +386,7 @@ void ath_plan_vjp(ath_plan *p, const ath_run *run, ath_grad_sum *sum, int index)
         const ath_node *node = ath_graph_node(p->fused, i);
         ath_call call = make_call(p, run, i);
         call.dy = at_buffer(p, np->grad);
-        call.scratch = at_buffer(p, np->vjp_scratch);
+        call.scratch = scratch_at(p, np->vjp_scratch);
         for (int j = 0; j < ATH_MAX_IN; j++) {
             if (!node->x[j] || !p->node[node->x[j] - 1].needs_grad) continue;
             call.dx[j] = at_buffer(p, p->node[node->x[j] - 1].grad);

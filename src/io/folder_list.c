@@ -190,16 +190,23 @@ static ath_status enter(search *s, const char *path, bool *fresh, ath_err *err) 
     return ATH_OK;
 }
 
-/* Adds a folder's pictures and then those below it, in the order of the names. */
+/* Adds a folder's pictures and then those below it, in the order of the names; *fresh as in enter, of the folder itself.
+ * Folders wait in a list, the next one last, so that no depth of folders is one of calls. */
 static ath_status search_below(search *s, const char *path, bool *fresh, ath_err *err) {
+    ath_names waiting = {0}, sub = {0};
     ATH_TRY(enter(s, path, fresh, err));
-    if (!*fresh) return ATH_OK;
-    ath_names sub = {0};
-    ath_status status = sort_entries(path, s->picture, &sub, s->other, err);
-    for (int i = 0; status == ATH_OK && i < sub.n; i++) {
-        bool ignored;
-        status = search_below(s, sub.name[i], &ignored, err);
+    ath_status status = *fresh ? sort_entries(path, s->picture, &sub, s->other, err) : ATH_OK;
+    for (;;) {
+        while (status == ATH_OK && sub.n > 0)
+            if (!add_name(&waiting, sub.name[--sub.n])) status = ath_fail(err, ATH_E_MEM, "%s: out of memory", path);
+        if (status != ATH_OK || waiting.n == 0) break;
+        char *next = waiting.name[--waiting.n];
+        bool is_new;
+        status = enter(s, next, &is_new, err);
+        if (status == ATH_OK && is_new) status = sort_entries(next, s->picture, &sub, s->other, err);
+        free(next);
     }
+    ath_names_free(&waiting);
     ath_names_free(&sub);
     return status;
 }

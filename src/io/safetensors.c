@@ -168,6 +168,7 @@ struct ath_safetensors {
     json_t *header; /* owns the names and the metadata's text */
     uint8_t *buffer;
     ath_array *array;
+    const ath_array **by_name; /* sorted, to be found */
     int n;
 };
 
@@ -278,6 +279,10 @@ static ath_status read_data(ath_safetensors *f, ath_reader *r, const span *spans
     return ATH_OK;
 }
 
+static int in_order(const void *a, const void *b) {
+    return strcmp((*(const ath_array *const *)a)->name, (*(const ath_array *const *)b)->name);
+}
+
 /* `spans` has room for each entry of the header, and `size` bytes of data follow it. */
 static ath_status read_arrays(ath_safetensors *f, ath_reader *r, uint64_t size, span *spans, ath_err *err) {
     const char *name;
@@ -290,6 +295,8 @@ static ath_status read_arrays(ath_safetensors *f, ath_reader *r, uint64_t size, 
         f->n++;
     }
     ATH_TRY(check_coverage(r->path, spans, f->n, size, err));
+    for (int i = 0; i < f->n; i++) f->by_name[i] = &f->array[i];
+    if (f->n) qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, in_order);
     return read_data(f, r, spans, size, err);
 }
 
@@ -340,8 +347,9 @@ static ath_status read_file(ath_safetensors *f, ath_reader *r, ath_err *err) {
     ATH_TRY(read_header(f, r, &length, err));
     const size_t room = json_object_size(f->header) + 1;
     f->array = calloc(room, sizeof *f->array);
+    f->by_name = calloc(room, sizeof *f->by_name);
     span *spans = calloc(room, sizeof *spans);
-    const ath_status status = f->array && spans
+    const ath_status status = f->array && f->by_name && spans
                                   ? read_arrays(f, r, (uint64_t)r->size - 8 - length, spans, err)
                                   : ath_fail(err, ATH_E_MEM, "%s: out of memory for %zu arrays", r->path, room);
     free(spans);
@@ -367,6 +375,7 @@ void ath_safetensors_close(ath_safetensors *f) {
     if (!f) return;
     json_decref(f->header);
     free(f->array);
+    free(f->by_name);
     free(f->buffer);
     free(f);
 }
@@ -378,9 +387,9 @@ const ath_array *ath_safetensors_at(const ath_safetensors *f, int i) {
 }
 
 const ath_array *ath_safetensors_find(const ath_safetensors *f, const char *name) {
-    for (int i = 0; i < f->n; i++)
-        if (strcmp(f->array[i].name, name) == 0) return &f->array[i];
-    return NULL;
+    const ath_array wanted = {.name = name}, *key = &wanted;
+    const ath_array **found = f->n ? bsearch(&key, f->by_name, (size_t)f->n, sizeof *f->by_name, in_order) : NULL;
+    return found ? *found : NULL;
 }
 
 const char *ath_safetensors_meta(const ath_safetensors *f, const char *key) {

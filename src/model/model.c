@@ -59,16 +59,17 @@ ath_status ath_model_create(ath_model **out, const ath_net *net, const void *con
         memcpy(m->config, config, net->config_size);
         status = build(m, err);
     }
-    if (status == ATH_OK) {
-        m->params = calloc(m->n_params + 1, sizeof *m->params);
-        if (!m->params) status = ath_fail(err, ATH_E_MEM, "out of memory for %zu parameters", m->n_params);
-    }
     if (status != ATH_OK) {
         ath_model_destroy(m);
         return status;
     }
     *out = m;
     return ATH_OK;
+}
+
+ath_status ath_model_allocate(ath_model *m, ath_err *err) {
+    m->params = calloc(m->n_params + 1, sizeof *m->params);
+    return m->params ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu parameters", m->n_params);
 }
 
 ath_process ath_model_process(const ath_model *m) { return m->process; }
@@ -188,6 +189,8 @@ static ath_status open_files(ath_model **out, const char *config_path, const cha
         if (status != ATH_OK) ath_fail_within(err, status, "%s", config_path);
     }
     if (status == ATH_OK) status = read_null_class(*out, o, config_path, err);
+    if (status == ATH_OK) status = ath_weights_check(*out, weights_folder, err);
+    if (status == ATH_OK) status = ath_model_allocate(*out, err);
     if (status == ATH_OK) status = ath_weights_load(*out, (*out)->params, weights_folder, err);
     if (status != ATH_OK && *out) {
         ath_model_destroy(*out);

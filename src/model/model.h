@@ -26,13 +26,15 @@ typedef struct ath_model {
     ath_prediction prediction;
     double sigma_data; /* standard deviation of the training data, for ATH_EDM_F    */
     size_t n_params;
-    float *params; /* (n_params), owned; the weights that are sampled from    */
+    float *params; /* (n_params), owned; the weights that are sampled from; NULL until there are any */
 } ath_model;
 
-/* Builds the network of `config` (copied) without weights: params is allocated and zero.
+/* Builds the network of `config` (copied) without weights.
  * null_class as above. The scheduler is taken over. On failure *out is NULL and the scheduler is freed. */
 ath_status ath_model_create(ath_model **out, const ath_net *net, const void *config, ath_scheduler scheduler,
                             int null_class, ath_err *err);
+/* Memory for the weights, zeros. */
+ath_status ath_model_allocate(ath_model *m, ath_err *err);
 /* Reads a run directory or a bare network directory; of the weights, what weights.h says. */
 ath_status ath_model_open(ath_model **out, const char *path, ath_err *err);
 /* Writes the pipeline's files below `path`, a folder that is there, with these weights. */

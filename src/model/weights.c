@@ -1,8 +1,11 @@
 /* Weights on disk: see weights.h. */
+#define _POSIX_C_SOURCE 200809L
 #include "model/weights.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/file.h"
 #include "io/safetensors.h"
 #include "model/json.h"
@@ -194,6 +197,40 @@ static ath_status find_weights(const char *folder, char **path, bool *index, ath
     }
     *path = NULL;
     return no_weights(folder, err);
+}
+
+/* The bytes of all files of a folder: the weights or their shards, and a little more. */
+static uint64_t bytes_in(const char *folder) {
+    uint64_t total = 0;
+    DIR *dir = opendir(folder);
+    for (const struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
+        char *path = ath_path_join(folder, entry->d_name);
+        struct stat is;
+        if (path && stat(path, &is) == 0 && S_ISREG(is.st_mode)) total += (uint64_t)is.st_size;
+        free(path);
+    }
+    if (dir) closedir(dir);
+    return total;
+}
+
+/* No dtype takes less than two bytes; the other factor of two leaves it to loading to say which tensor is missing. Of a
+ * file that is too small because it was cut off, what it lacks itself says more. */
+ath_status ath_weights_check(const ath_model *m, const char *folder, ath_err *err) {
+    char *path;
+    bool is_index;
+    ATH_TRY(find_weights(folder, &path, &is_index, err));
+    const uint64_t bytes = bytes_in(folder);
+    ath_safetensors *file = NULL;
+    ath_status status = ATH_OK;
+    if (bytes < m->n_params && !is_index) status = ath_safetensors_open(&file, path, err);
+    if (bytes < m->n_params && status == ATH_OK)
+        status = ath_fail(
+            err, ATH_E_FORMAT,
+            "%s: %llu bytes in its folder, too few for the %zu parameters of the %s that config.json describes", path,
+            (unsigned long long)bytes, m->n_params, m->net->name);
+    ath_safetensors_close(file);
+    free(path);
+    return status;
 }
 
 ath_status ath_weights_load(const ath_model *m, float *params, const char *folder, ath_err *err) {

@@ -46,11 +46,14 @@ static ath_status remember_line(ath_log *l, const char *line, int64_t last_step,
     return ATH_OK;
 }
 
-/* Keeps the whole lines of old text up to `step` and writes them to the fresh file. */
+/* Keeps the whole lines of old text up to `step` and writes them to the fresh file. A line is ended before it is scanned:
+ * sscanf looks for the end of its text first, which of the whole file would take time by its square. */
 static ath_status keep_lines(ath_log *l, char *text, int64_t step, FILE *to, ath_err *err) {
     for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         bool kept;
+        *end = 0;
         ATH_TRY(remember_line(l, line, step, &kept, err));
+        *end = '\n';
         if (kept) fwrite(line, 1, (size_t)(end + 1 - line), to);
     }
     return ATH_OK;

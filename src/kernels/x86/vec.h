@@ -1,4 +1,4 @@
-/* Vectors of ATH_W floats, by GCC's vector extension where it has a word for it and by
+/* Vectors of ATH_W floats, by the vector extension of GCC (12 on) and Clang where it has a word for it and by
  * the instruction set's own masked and min/max instructions where it has none. Memory is
  * always float aligned; masked instructions do not touch what they mask out.
  * Part of template.h. */
@@ -43,23 +43,29 @@ INLINE void store_some(float *p, vec v, int n) {
         store_part(p, v, n);
 }
 
+/* a[0] b[0] a[1] b[1] ... of the first halves, and of the second. */
+#if ATH_W == 16
+INLINE vec interleave_low(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+INLINE vec interleave_high(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+#else
+INLINE vec interleave_low(vec a, vec b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
+INLINE vec interleave_high(vec a, vec b) { return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+#endif
+
 /* The rows of a W x W matrix become its columns: row i interleaved with row i + W/2, as often as it takes. */
 INLINE void transpose(vec *rows) {
-#if ATH_W == 16
-    const ivec low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    enum { TIMES = 4 };
-#else
-    const ivec low = {0, 8, 1, 9, 2, 10, 3, 11};
-    enum { TIMES = 3 };
-#endif
-    const ivec high = low + W / 2;
+    enum { TIMES = ATH_W == 16 ? 4 : 3 };
 #pragma GCC unroll 4
     for (int t = 0; t < TIMES; t++) {
         vec next[ATH_W];
 #pragma GCC unroll 8
         for (int i = 0; i < W / 2; i++) {
-            next[2 * i] = __builtin_shuffle(rows[i], rows[i + W / 2], low);
-            next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + W / 2], high);
+            next[2 * i] = interleave_low(rows[i], rows[i + W / 2]);
+            next[2 * i + 1] = interleave_high(rows[i], rows[i + W / 2]);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < W; i++) rows[i] = next[i];
