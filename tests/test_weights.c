@@ -312,6 +312,7 @@ static void variants_are_read_where_there_is_no_plain_file(void **state) {
     }
     ath_model_destroy(whole);
     path = fresh("variant-index");
+    put_scaled(path, "a", 1);
     put_text(path, "diffusion_pytorch_model.safetensors.index.fp16.json", "{\"weight_map\": {\"foreign\": \"a\"}}");
     CHECK_FAILS(ath_model_open(&whole, path, &err), ATH_E_FORMAT, "index.fp16.json: tensor \"foreign\"");
 }
@@ -387,7 +388,8 @@ static void a_configuration_of_more_than_there_is_refused(void **state) {
     const char *path = fresh("large");
     put_shards(path, NULL, NULL);
     put_text(path, "config.json",
-             "{\"block_out_channels\": [16384, 16384], \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\"], "
+             "{\"sample_size\": 32, \"block_out_channels\": [16384, 16384], \"down_block_types\": [\"DownBlock2D\", "
+             "\"DownBlock2D\"], "
              "\"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\"], \"layers_per_block\": 4}");
     CHECK_FAILS(ath_model_open(&m, path, &err), ATH_E_FORMAT, "too few for the");
     assert_null(m);
