@@ -241,6 +241,23 @@ static void links_in_a_circle_end(void **state) {
     ath_dataset_close(&d);
 }
 
+/* As when a mixture names "/" for its data set: an error after a moment, not the whole disk. */
+static void more_folders_than_a_data_set_has_are_refused(void **state) {
+    (void)state;
+    enum { N = 320 }; /* classes, each a link to the same folder of as many */
+    sub_folder("one");
+    put_png("one/a.png", 2, 2, 1, 1);
+    char name[32];
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "one/%d", i);
+        sub_folder(name);
+        snprintf(name, sizeof name, "link%d", i);
+        assert_int_equal(symlink("one", in_folder(name)), 0);
+    }
+    ath_dataset d;
+    CHECK_FAILS(ath_dataset_open(&d, folder, NULL, &err), ATH_E_FORMAT, "more than 100000 folders");
+}
+
 static void one_rgb_picture_among_grey_ones_makes_all_rgb(void **state) {
     (void)state;
     static const char *const name[] = {"a.png", "b.png", "c.png", "d.png"};
@@ -399,6 +416,7 @@ int main(void) {
         TEST(a_flat_folder_has_no_labels),
         TEST(a_class_has_all_pictures_below_its_folder),
         TEST(links_in_a_circle_end),
+        TEST(more_folders_than_a_data_set_has_are_refused),
         TEST(one_rgb_picture_among_grey_ones_makes_all_rgb),
         TEST(pictures_of_two_sizes_need_image_size),
         TEST(a_damaged_picture_fails_or_is_skipped_and_counted),

@@ -1,8 +1,9 @@
 /* What a folder of pictures holds: its PNG and JPEG files, or sub-folders as classes, with all pictures below
  * them. Everything in the order of the names, so that image i is the same on every machine. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* tdestroy */
 #include <dirent.h>
 #include <errno.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -157,36 +158,50 @@ static ath_status sort_entries(const char *path, ath_picture_list *picture, ath_
     return enough ? ATH_OK : ath_fail(err, ATH_E_MEM, "%s: out of memory for its file names", path);
 }
 
-/* The folders that a class was searched in: symbolic links may go round in circles, or to one
- * folder in many ways, so that no class is led into the same folder twice. */
+/* A folder that was searched, and for which class last: symbolic links may go round in circles, or to one folder in
+ * many ways, so that no class is led into the same folder twice. */
 typedef struct folder_id {
     dev_t device;
     ino_t inode;
+    int class;
 } folder_id;
+
+enum { NO_CLASS = -1 }; /* the data set's own folder, which is part of none */
 
 typedef struct search {
     ath_picture_list *picture; /* found so far */
     char **other;
-    folder_id *been;
-    int n_been, room;
+    void *been; /* of folder_id, libc's tree */
+    int n_entered, class;
 } search;
 
-/* *fresh: whether the folder has not been searched before. */
+static int by_id(const void *a, const void *b) {
+    const folder_id *p = a, *q = b;
+    if (p->device != q->device) return p->device < q->device ? -1 : 1;
+    return p->inode < q->inode ? -1 : p->inode > q->inode;
+}
+
+/* *fresh: whether the folder has not been searched for this class. */
 static ath_status enter(search *s, const char *path, bool *fresh, ath_err *err) {
     struct stat is;
     if (stat(path, &is) != 0) return ath_fail(err, ATH_E_IO, "%s: cannot read the folder: %s", path, strerror(errno));
-    *fresh = true;
-    for (int i = 0; i < s->n_been; i++)
-        if (s->been[i].inode == is.st_ino && s->been[i].device == is.st_dev) *fresh = false;
-    if (!*fresh) return ATH_OK;
-    if (s->n_been == s->room) {
-        const int room = s->room ? 2 * s->room : 16;
-        folder_id *more = realloc(s->been, (size_t)room * sizeof *more);
-        if (!more) return ath_fail(err, ATH_E_MEM, "%s: out of memory for its folders", path);
-        s->been = more;
-        s->room = room;
+    folder_id *id = malloc(sizeof *id);
+    if (id) *id = (folder_id){is.st_dev, is.st_ino, s->class};
+    folder_id **known = id ? tsearch(id, &s->been, by_id) : NULL;
+    if (!known) {
+        free(id);
+        return ath_fail(err, ATH_E_MEM, "%s: out of memory for its folders", path);
     }
-    s->been[s->n_been++] = (folder_id){is.st_dev, is.st_ino};
+    *fresh = *known == id;
+    if (!*fresh) {
+        free(id);
+        *fresh = (*known)->class != NO_CLASS && (*known)->class != s->class;
+        if (*fresh) (*known)->class = s->class;
+    }
+    if (*fresh && ++s->n_entered > ATH_MAX_FOLDERS)
+        return ath_fail(err, ATH_E_FORMAT,
+                        "%s: the data set leads to more than %d folders: expected folders of pictures", path,
+                        ATH_MAX_FOLDERS);
     return ATH_OK;
 }
 
@@ -226,13 +241,13 @@ static ath_status say_nothing_found(const char *path, const ath_names *sub, cons
 
 /* Searches each sub-folder for a class's pictures. One that leads back to the folder itself is no class. */
 static ath_status search_classes(const char *path, ath_picture_list *list, char **other, ath_err *err) {
-    search s = {.picture = list, .other = other};
+    search s = {.picture = list, .other = other, .class = NO_CLASS};
     int n = 0;
     bool fresh;
     ath_status status = enter(&s, path, &fresh, err);
     for (int k = 0; k < list->sub.n; k++) {
         char *name = list->sub.name[k];
-        s.n_been = 1; /* each class may lead to what another has */
+        s.class = k; /* each class may lead to what another has */
         if (status == ATH_OK) status = search_below(&s, name, &fresh, err);
         if (status == ATH_OK && fresh) {
             list->end[n] = list->n;
@@ -241,7 +256,7 @@ static ath_status search_classes(const char *path, ath_picture_list *list, char 
             free(name);
     }
     list->sub.n = n;
-    free(s.been);
+    tdestroy(s.been, free);
     return status;
 }
 

@@ -25,7 +25,11 @@ typedef struct ath_picture_list {
     int64_t begun; /* when the first was looked at, as above                                 */
 } ath_picture_list;
 
-/* Fails with ATH_E_IO, ATH_E_FORMAT (no pictures, classes without, pictures beside classes) or ATH_E_MEM; *out is zeroed then. */
+/* Folders searched for one data set, counting one again for each class it belongs to: ImageNet's has 1000. */
+enum { ATH_MAX_FOLDERS = 100000 };
+
+/* Fails with ATH_E_IO, ATH_E_FORMAT (no pictures, classes without, pictures beside classes, too many folders) or
+ * ATH_E_MEM; *out is zeroed then. */
 ath_status ath_picture_list_find(ath_picture_list *out, const char *path, ath_err *err);
 void ath_picture_list_free(ath_picture_list *list);
 
