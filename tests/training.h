@@ -16,6 +16,14 @@
 
 enum { SIZE = 8, N_IMAGES = 40 };
 
+/* Sanitized, a step takes ten times as long. There, runs that are to learn something take a part of their steps and are
+ * asked for less: what they learn is the optimised build's to say. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /* Blobs of brightness at places that depend on the class. */
 static inline ath_dataset images(int n, int c) {
     ath_dataset d = {.n = n, .h = SIZE, .w = SIZE, .c = c, .n_class = 4, .format = NULL};
