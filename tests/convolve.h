@@ -69,7 +69,7 @@ static inline void run_pass(const ath_kernels *k, const ath_conv_shape *s, ath_c
     check_guards(packed, pack_len, "packed weights");
     const float *used = pack_len > 0 ? packed : w;
     if (pass == ATH_CONV_FORWARD)
-        k->conv_forward(s, in, used, add, out, scratch);
+        k->conv_forward(s, in, used, add, ath_whole, out, scratch);
     else
         k->conv_input_grad(s, in, used, out, acc, scratch);
     check_guards(scratch, scratch_len, "scratch");

@@ -99,6 +99,53 @@ static void an_image_does_not_see_what_is_added_to_others(void **state) {
         for (int i = 0; i < N_ADDED; i++) check_batch(table[t], &added_to[i], false, true);
 }
 
+/* ---- parts ---- */
+
+static void check_parts(const ath_kernels *k, const ath_conv_shape *s) {
+    const sizes z = sizes_of(s);
+    const size_t pack_len = k->conv_pack_floats(s, ATH_CONV_FORWARD),
+                 work = k->conv_scratch_floats(s, ATH_CONV_FORWARD);
+    float *x = random_floats(z.x), *w = random_floats(z.w), *bias = random_floats(z.co), *residual = random_floats(z.y);
+    float *packed = pack_len ? poisoned(pack_len) : NULL, *whole = poisoned(z.y);
+    if (packed) k->conv_pack(s, ATH_CONV_FORWARD, w, packed);
+    const ath_conv_add add = {.bias = bias, .residual = residual};
+    for (int of = 1; of <= 5; of++) {
+        float *y = poisoned(z.y);
+        for (int i = of - 1; i >= 0; i--) {
+            float *scratch = poisoned(work);
+            k->conv_forward(s, x, packed ? packed : w, add, (ath_part){i, of}, of == 1 ? whole : y, scratch);
+            check_guards(scratch, work, "scratch");
+            release(scratch);
+        }
+        check_guards(y, z.y, "y");
+        CHECK(of == 1 || memcmp(y, whole, z.y * sizeof *y) == 0, "%s: %d parts are not the whole; %s", k->isa, of,
+              shape_name(s));
+        release(y);
+    }
+    free(x), free(w), free(bias), free(residual);
+    if (packed) release(packed);
+    release(whole);
+}
+
+static void parts_of_a_convolution_are_the_whole(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    const ath_conv_shape large = {1, 32, 32, 64, 96, 3, 1, 1, 1}, remade = {1, 8, 8, 144, 160, 3, 1, 1, 1};
+    for (int t = 0; t < n_tables; t++) {
+        for (int i = 0; i < N_ADDED; i++) {
+            check_parts(table[t], &added_to[i]);
+            CHECK(table[t]->conv_parts(&added_to[i]) == 1, "%s: divides a small one; %s", table[t]->isa,
+                  shape_name(&added_to[i]));
+        }
+        check_parts(table[t], &remade);
+        const int parts = table[t]->conv_parts(&large);
+        if (strcmp(table[t]->isa, "ref") == 0) continue;
+        CHECK(parts == 3, "%s: %d parts; %s", table[t]->isa, parts, shape_name(&large));
+        check_parts(table[t], &large);
+    }
+}
+
 /* ---- sums into a gradient ---- */
 
 /* old + what is written into an empty place, to the bit: a sum over micro-batches must not depend on who waited. */
@@ -204,6 +251,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_and_residual_are_added_as_the_result_is_written),
         cmocka_unit_test(an_image_does_not_see_what_is_added_to_others),
+        cmocka_unit_test(parts_of_a_convolution_are_the_whole),
         cmocka_unit_test(a_weight_gradient_is_added_with_the_bits_it_is_written_with),
         cmocka_unit_test(weights_that_are_made_piece_by_piece_are_the_same),
         cmocka_unit_test(a_weight_gradient_in_squares_of_channels_is_whole),

@@ -7,7 +7,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 #include "diffusion/net.h"
-#include "graph/params.h"
+#include "graph/op.h"
 #include "graph/plan.h"
 
 enum { SIZE = 8, CHANNELS = 3, CLASSES = 5, IMAGES = 4 };
@@ -254,6 +254,62 @@ static void skip_scales_of_one_change_nothing_and_others_do(void **state) {
     destroy(&s);
 }
 
+/* ---- one forward, several threads ---- */
+
+/* Blocks as networks have them, with convolutions that are worth dividing and others that are not: norm and activation
+ * before one, a residual after it, a plain one. */
+static ath_graph *large_blocks(ath_tensor *x, ath_tensor *out) {
+    ath_graph *g = ath_graph_create();
+    *x = ath_input(g, "x", (ath_shape){32, 32, 64}, false);
+    ath_tensor h = ath_silu(g, ath_group_norm(g, *x, "norm", 8, 1e-5));
+    h = ath_add(g, *x, ath_conv2d(g, h, "conv", 64, (ath_conv){0}));
+    h = ath_conv2d(g, h, "plain", 64, (ath_conv){0});
+    *out = ath_conv2d(g, h, "last", 3, (ath_conv){0});
+    ath_output(g, *out);
+    return g;
+}
+
+static void threads_that_share_a_forward_give_the_bytes_of_one(void **state) {
+    (void)state;
+    ath_err err = {0};
+    ath_tensor x, out;
+    ath_graph *g = large_blocks(&x, &out);
+    CHECK_OK(ath_graph_status(g, &err));
+    const ath_kernels *k = ath_kernels_best();
+    const ath_conv_shape middle = {1, 32, 32, 64, 64, 3, 1, 1, 1};
+    CHECK(strcmp(k->isa, "ref") == 0 || k->conv_parts(&middle) > 1, "%s does not divide the test's convolutions",
+          k->isa);
+    const size_t total = ath_param_total(g), len = 32 * 32 * 3;
+    float *params = malloc(total * sizeof *params), *packed = NULL, *alone = malloc(len * sizeof *alone);
+    ath_rng_normal((ath_rng){5}, ATH_S_TEST, 0, params, total);
+    for (int threads = 1; threads <= 3; threads++) {
+        ath_pool *pool;
+        ath_plan *plan[3];
+        CHECK_OK(ath_pool_create(&pool, threads, &err));
+        for (int i = 0; i < threads; i++) {
+            CHECK_OK(ath_plan_compile(&plan[i], g, 2, 0, &err));
+            ath_plan_poison(plan[i]);
+        }
+        if (!packed) {
+            packed = malloc((ath_plan_packed_floats(plan[0]) + 1) * sizeof *packed);
+            ath_plan_pack(plan[0], params, packed, 0, 1);
+        }
+        ath_rng_normal((ath_rng){6}, ATH_S_TEST, 0, ath_plan_value(plan[0], x), 32 * 32 * 64);
+        ath_plan_forward(plan[0], &(ath_run){.n = 1,
+                                             .params = params,
+                                             .packed = packed,
+                                             .pool = threads > 1 ? pool : NULL,
+                                             .plan_of = threads > 1 ? plan : NULL});
+        const float *y = ath_plan_value(plan[0], out);
+        if (threads == 1) memcpy(alone, y, len * sizeof *y);
+        CHECK(isfinite(y[0]) && memcmp(y, alone, len * sizeof *y) == 0, "%d threads give other bytes", threads);
+        for (int i = 0; i < threads; i++) ath_plan_destroy(plan[i]);
+        ath_pool_destroy(pool);
+    }
+    free(params), free(packed), free(alone);
+    ath_graph_destroy(g);
+}
+
 /* ---- the gradient's sum ---- */
 
 /* What micro-batches of two images give by themselves, summed in order: what every way of summing must give. */
@@ -344,6 +400,7 @@ int main(void) {
         cmocka_unit_test(an_image_gives_the_same_bytes_in_any_micro_batch),
         cmocka_unit_test(sharing_saves_memory_and_forward_plans_need_less),
         cmocka_unit_test(skip_scales_of_one_change_nothing_and_others_do),
+        cmocka_unit_test(threads_that_share_a_forward_give_the_bytes_of_one),
         cmocka_unit_test(micro_batches_in_one_thread_add_up_to_the_bits_of_their_sum),
         cmocka_unit_test(whoever_is_late_the_sum_has_the_same_bits),
     };

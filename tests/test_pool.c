@@ -28,6 +28,30 @@ static void every_worker_runs_once_a_round(void **state) {
     }
 }
 
+/* Worker 0 has always run, nobody runs after the call, and who sleeps through a round joins a later one. */
+static void help_is_not_waited_for_but_ends_with_the_call(void **state) {
+    (void)state;
+    ath_err err = {0};
+    ath_pool *pool;
+    CHECK_OK(ath_pool_create(&pool, 4, &err));
+    int total = 0;
+    for (int round = 1; round <= 2000; round++) {
+        tally t = {0};
+        ath_pool_help(pool, count_worker, &t);
+        const tally then = t;
+        CHECK(then.worker[0] == 1, "round %d: worker 0 ran %d times", round, then.worker[0]);
+        for (int i = 1; i < 4; i++) {
+            CHECK(then.worker[i] <= 1, "round %d: worker %d ran %d times", round, i, then.worker[i]);
+            total += then.worker[i];
+        }
+        if (round % 100) continue;
+        ath_pool_run(pool, count_worker, &t);
+        for (int i = 0; i < 4; i++) CHECK(t.worker[i] == then.worker[i] + 1, "round %d: worker %d", round, i);
+    }
+    print_message("    %d of 6000 came to help\n", total);
+    ath_pool_destroy(pool);
+}
+
 static void every_part_is_taken_once(void **state) {
     (void)state;
     ath_err err = {0};
@@ -53,6 +77,7 @@ static void no_number_of_threads_means_the_cores(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_worker_runs_once_a_round),
+        cmocka_unit_test(help_is_not_waited_for_but_ends_with_the_call),
         cmocka_unit_test(every_part_is_taken_once),
         cmocka_unit_test(no_number_of_threads_means_the_cores),
     };

@@ -21,8 +21,9 @@ struct ath_pool {
     pthread_cond_t begin, end;
     void (*fn)(void *self, int worker);
     void *self;
-    unsigned round; /* counts calls of ath_pool_run */
-    int running;
+    unsigned round; /* counts calls */
+    bool open;      /* who wakes may still join the round */
+    int joined, running;
     bool quit;
 };
 
@@ -32,9 +33,11 @@ static void *work(void *argument) {
     unsigned seen = 0;
     pthread_mutex_lock(&p->lock);
     for (;;) {
-        while (p->round == seen && !p->quit) pthread_cond_wait(&p->begin, &p->lock);
+        while ((p->round == seen || !p->open) && !p->quit) pthread_cond_wait(&p->begin, &p->lock);
         if (p->quit) break;
         seen = p->round;
+        p->joined++;
+        p->running++;
         pthread_mutex_unlock(&p->lock);
         p->fn(p->self, m->index);
         pthread_mutex_lock(&p->lock);
@@ -90,19 +93,26 @@ void ath_pool_destroy(ath_pool *p) {
 
 int ath_pool_threads(const ath_pool *p) { return p->threads; }
 
-void ath_pool_run(ath_pool *p, void (*fn)(void *self, int worker), void *self) {
+/* A round; `all`: that every worker runs, else that nobody does any more. */
+static void run_round(ath_pool *p, bool all, void (*fn)(void *self, int worker), void *self) {
     pthread_mutex_lock(&p->lock);
     p->fn = fn;
     p->self = self;
-    p->running = p->started;
+    p->joined = 0;
+    p->open = true;
     p->round++;
     pthread_cond_broadcast(&p->begin);
     pthread_mutex_unlock(&p->lock);
     fn(self, 0);
     pthread_mutex_lock(&p->lock);
-    while (p->running) pthread_cond_wait(&p->end, &p->lock);
+    if (!all) p->open = false;
+    while (p->running || (all && p->joined < p->started)) pthread_cond_wait(&p->end, &p->lock);
+    p->open = false;
     pthread_mutex_unlock(&p->lock);
 }
+
+void ath_pool_run(ath_pool *p, void (*fn)(void *self, int worker), void *self) { run_round(p, true, fn, self); }
+void ath_pool_help(ath_pool *p, void (*fn)(void *self, int worker), void *self) { run_round(p, false, fn, self); }
 
 typedef struct sharing {
     atomic_int next;
@@ -119,5 +129,5 @@ static void take_parts(void *argument, int worker) {
 
 void ath_pool_each(ath_pool *p, int parts, void (*fn)(void *self, int part), void *self) {
     sharing s = {.parts = parts, .fn = fn, .self = self};
-    ath_pool_run(p, take_parts, &s);
+    ath_pool_help(p, take_parts, &s);
 }

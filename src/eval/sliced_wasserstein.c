@@ -59,8 +59,8 @@ static void project(const job *j, const ath_image_set *set, const float *packed,
     for (int i = 0; i < set->n; i += CHUNK) {
         const int n = set->n - i < CHUNK ? set->n - i : CHUNK;
         const ath_conv_shape shape = product_shape(j->dim, n);
-        j->kernels->conv_forward(&shape, set->x + (size_t)i * (size_t)j->dim, packed, (ath_conv_add){0}, product,
-                                 scratch);
+        j->kernels->conv_forward(&shape, set->x + (size_t)i * (size_t)j->dim, packed, (ath_conv_add){0}, ath_whole,
+                                 product, scratch);
         for (int k = 0; k < BLOCK; k++)
             for (int m = 0; m < n; m++) out[(size_t)k * (size_t)set->n + (size_t)(i + m)] = product[m * BLOCK + k];
     }

@@ -1,6 +1,7 @@
 /* What an operation must supply. One file in graph/ops/ each; not a public header. */
 #ifndef ATH_GRAPH_OP_H
 #define ATH_GRAPH_OP_H
+#include "base/pool.h"
 #include "base/rng.h"
 #include "graph/graph.h"
 #include "graph/params.h"
@@ -75,6 +76,8 @@ typedef struct ath_call {
     bool add_params;                          /* add to dp rather than write: what is added has the bits
                                                * that would be written                    */
     float *scratch;                           /* scratch_floats(), contents undefined; not NULL */
+    ath_pool *pool;                           /* forward: threads that may share the work; NULL: alone */
+    float *const *scratch_of;                 /* one for each thread of the pool, scratch first    */
     bool training;                            /* dropout is on                            */
     ath_rng rng;
     uint64_t first_image; /* image i draws with first_image + i       */

@@ -300,6 +300,9 @@ static void take_time(ath_plan *p, int i, int part, double *since) {
 
 void ath_plan_forward(ath_plan *p, const ath_run *run) {
     ATH_ASSERT(run->n >= 1 && run->n <= p->n);
+    enum { MOST_THREADS = 64 }; /* more than one image has parts for: such pools leave it alone */
+    float *scratch_of[MOST_THREADS];
+    const bool shared = run->pool && ath_pool_threads(run->pool) <= MOST_THREADS;
     double since = p->seconds ? ath_clock() : 0;
     p->images += run->n;
     for (int i = 0; i < p->n_node; i++) {
@@ -307,6 +310,12 @@ void ath_plan_forward(ath_plan *p, const ath_run *run) {
         if (is_input(node) || !p->node[i].reaches_output) continue;
         ath_call call = make_call(p, run, i);
         call.scratch = scratch_at(p, p->node[i].forward_scratch);
+        if (shared) {
+            for (int j = 0; j < ath_pool_threads(run->pool); j++)
+                scratch_of[j] = scratch_at(run->plan_of[j], p->node[i].forward_scratch);
+            call.pool = run->pool;
+            call.scratch_of = scratch_of;
+        }
         node->op->forward(&call);
         take_time(p, i, 0, &since);
     }

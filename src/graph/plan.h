@@ -8,11 +8,13 @@
  *
  * A plan is compiled for a micro-batch of up to n images and one set of wanted
  * gradients, and runs in one thread: parallelism is several plans of one graph, each
- * on its own micro-batch. They share parameters (the caller's arrays), not
+ * on its own micro-batch, or (the pool of ath_run) one forward whose largest operations
+ * are divided. They share parameters (the caller's arrays), not
  * activations; one plan must not be run from two threads at once. */
 #ifndef ATH_GRAPH_PLAN_H
 #define ATH_GRAPH_PLAN_H
 #include <stdio.h>
+#include "base/pool.h"
 #include "base/rng.h"
 #include "graph/graph.h"
 
@@ -53,6 +55,10 @@ typedef struct ath_run {
     bool training;        /* dropout on                                            */
     ath_rng rng;          /* of dropout                                            */
     uint64_t first_image; /* image i of the micro-batch draws with first_image + i */
+    /* The forward's heavy operations may be divided among the threads of a pool, whose other threads then use the work
+     * memory of other plans of the same graph: the same bytes come out. NULL: the caller alone. */
+    ath_pool *pool;
+    ath_plan *const *plan_of; /* one for each thread of the pool, this plan first */
 } ath_run;
 
 void ath_plan_forward(ath_plan *p, const ath_run *run);

@@ -33,6 +33,12 @@ typedef struct ath_conv_add {
     const float *residual; /* (n,out_h,out_w,c_out), may be y itself */
 } ath_conv_add;
 
+/* One of `of` parts of some work, which do not overlap and are the whole together. */
+typedef struct ath_part {
+    int index, of;
+} ath_part;
+static const ath_part ath_whole = {0, 1};
+
 /* The three products of a convolutional layer. */
 typedef enum ath_conv_pass { ATH_CONV_FORWARD, ATH_CONV_INPUT_GRAD, ATH_CONV_WEIGHT_GRAD } ath_conv_pass;
 
@@ -76,9 +82,11 @@ typedef struct ath_kernels {
     size_t (*conv_pack_floats)(const ath_conv_shape *s, ath_conv_pass pass);
     void (*conv_pack)(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed);
     size_t (*conv_scratch_floats)(const ath_conv_shape *s, ath_conv_pass pass);
-    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in)) + add: see ath_conv_add */
-    void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
-                         float *scratch);
+    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in)) + add: see ath_conv_add. `part` is of the output channels. */
+    void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
+                         float *y, float *scratch);
+    /* The most parts that conv_forward is worth dividing into, 1 when it is not: threads take a while to wake. */
+    int (*conv_parts)(const ath_conv_shape *s);
     /* dx (n,h,w,c_in) = (or += when acc) the adjoint applied to dy (n,out_h,out_w,c_out) */
     void (*conv_input_grad)(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
                             float *scratch);

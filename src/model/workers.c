@@ -121,6 +121,11 @@ void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self) 
     /* An image's own results do not depend on its company, so that a few are shared out as evenly as can be. */
     const int share = (n + w->threads - 1) / w->threads,
               size = !w->sums && share < w->micro_batch ? share : w->micro_batch;
+    if (n == 1 && !w->sums) { /* all threads on the one image */
+        ath_run run = {.n = 1, .params = w->params, .packed = w->packed, .pool = w->pool, .plan_of = w->plan};
+        fn(self, 0, w->plan[0], &run, 0, 0);
+        return;
+    }
     batch_run b = {.w = w, .n = n, .size = size, .count = (n + size - 1) / size, .fn = fn, .self = self};
     ath_pool_run(w->pool, take_micro_batches, &b);
 }

@@ -34,7 +34,8 @@ void ath_workers_use(ath_workers *w, const float *params);
  * micro-batches, by worker 0 .. threads-1. The callback fills the plan's inputs and runs it. */
 typedef void ath_micro_batch_fn(void *self, int worker, ath_plan *plan, ath_run *run, int first, int index);
 /* Runs fn over n images: micro-batches are taken in order by whichever worker is free. They are smaller than their
- * size where that keeps all workers busy and no gradient is summed. */
+ * size where that keeps all workers busy and no gradient is summed; then also all threads share the work of a single
+ * image. */
 void ath_workers_run(ath_workers *w, int n, ath_micro_batch_fn *fn, void *self);
 
 ath_plan *ath_workers_plan(const ath_workers *w, int worker); /* for measuring; owned by the workers */

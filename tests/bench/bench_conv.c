@@ -62,7 +62,7 @@ static double now_possible(const ath_kernels *k) {
         k->conv_pack(&s, ATH_CONV_FORWARD, w, packed);
     }
     const double start = now();
-    for (int i = 0; i < 20; i++) k->conv_forward(&s, x, packed, (ath_conv_add){0}, y, scratch);
+    for (int i = 0; i < 20; i++) k->conv_forward(&s, x, packed, (ath_conv_add){0}, ath_whole, y, scratch);
     return 20 * 2.0 * 84 * 64 * 256 / (now() - start) * 1e-9;
 }
 
@@ -73,7 +73,7 @@ typedef struct job {
 } job;
 
 static void run(const job *j, int pass) {
-    if (pass == 0) j->k->conv_forward(&j->s, j->x, j->packed[0], (ath_conv_add){0}, j->y, j->scratch[0]);
+    if (pass == 0) j->k->conv_forward(&j->s, j->x, j->packed[0], (ath_conv_add){0}, ath_whole, j->y, j->scratch[0]);
     if (pass == 1) j->k->conv_input_grad(&j->s, j->y, j->packed[1], j->x, false, j->scratch[1]);
     if (pass == 2) j->k->conv_weight_grad(&j->s, j->x, j->y, j->dw, NULL, false, j->scratch[2]);
 }

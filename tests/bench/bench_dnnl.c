@@ -73,7 +73,7 @@ typedef struct layer {
 
 /* One micro-batch: the only call of the kernels. */
 static void run_kernel(const layer *l, const ath_conv_shape *s, float *x, float *y, float *dw, float *scratch) {
-    if (l->pass == FORWARD) l->k->conv_forward(s, x, l->packed, (ath_conv_add){0}, y, scratch);
+    if (l->pass == FORWARD) l->k->conv_forward(s, x, l->packed, (ath_conv_add){0}, ath_whole, y, scratch);
     if (l->pass == INPUT_GRAD) l->k->conv_input_grad(s, y, l->packed, x, false, scratch);
     if (l->pass == WEIGHT_GRAD) l->k->conv_weight_grad(s, x, y, dw, NULL, false, scratch);
 }

@@ -7,6 +7,7 @@
  *
  * The normalised and activated input is work memory, made again in the vjp, so that of all this only x and x2 are
  * kept; they are never concatenated. Without a norm, [x, s x2] is two convolutions with a part of the weights each. */
+#include <stdatomic.h>
 #include "graph/op.h"
 #include "kernels/norm.h"
 
@@ -158,6 +159,35 @@ static ath_conv_add added(const ath_call *c, const float *table, int first) {
     return add;
 }
 
+/* One convolution, whose parts are taken by whichever thread is free. */
+typedef struct divided {
+    const ath_call *c;
+    const ath_conv_shape *s;
+    const float *x, *weights;
+    ath_conv_add add;
+    float *y;
+    size_t conv; /* where the kernel's own work memory begins */
+    int parts;
+    atomic_int next;
+} divided;
+
+static void take_parts(void *self, int worker) {
+    divided *d = self;
+    float *scratch = d->c->pool ? d->c->scratch_of[worker] : d->c->scratch;
+    for (int part; (part = atomic_fetch_add(&d->next, 1)) < d->parts;)
+        d->c->k->conv_forward(d->s, d->x, d->weights, d->add, (ath_part){part, d->parts}, d->y, scratch + d->conv);
+}
+
+static void convolve(divided *d) {
+    const int threads = d->c->pool ? ath_pool_threads(d->c->pool) : 1;
+    const int most = threads > 1 ? d->c->k->conv_parts(d->s) : 1;
+    d->parts = most < 2 * threads ? most : 2 * threads; /* one who is slow is waited for half as long */
+    if (d->parts > 1)
+        ath_pool_help(d->c->pool, take_parts, d);
+    else
+        take_parts(d, 0);
+}
+
 static void normed_forward(const ath_call *c, const layout *l, const work *w) {
     const ath_norm norm = norm_of(c);
     const int at_once = images_at_once(c->xs[CONV_X], c->n);
@@ -166,9 +196,13 @@ static void normed_forward(const ath_call *c, const layout *l, const work *w) {
         ath_conv_shape s = l->s[0];
         s.n = c->n - first < at_once ? c->n - first : at_once;
         ath_norm_apply(c->k, &norm, c->aux, first, s.n, c->scratch + w->input, c->scratch + w->norm);
-        c->k->conv_forward(&s, c->scratch + w->input, weights_for(c, l, ATH_CONV_FORWARD, 0),
-                           added(c, c->scratch + w->bias, first), c->y + (size_t)first * ath_shape_len(c->ys),
-                           c->scratch + w->conv);
+        convolve(&(divided){.c = c,
+                            .s = &s,
+                            .x = c->scratch + w->input,
+                            .weights = weights_for(c, l, ATH_CONV_FORWARD, 0),
+                            .add = added(c, c->scratch + w->bias, first),
+                            .y = c->y + (size_t)first * ath_shape_len(c->ys),
+                            .conv = w->conv});
     }
 }
 
@@ -181,9 +215,13 @@ static void forward(const ath_call *c) {
         return;
     }
     for (int j = 0; j < l.parts; j++)
-        c->k->conv_forward(&l.s[j], part_of(c, j, c->scratch + w.input), weights_for(c, &l, ATH_CONV_FORWARD, j),
-                           j == 0 ? added(c, c->scratch + w.bias, 0) : (ath_conv_add){.residual = c->y}, c->y,
-                           c->scratch + w.conv);
+        convolve(&(divided){.c = c,
+                            .s = &l.s[j],
+                            .x = part_of(c, j, c->scratch + w.input),
+                            .weights = weights_for(c, &l, ATH_CONV_FORWARD, j),
+                            .add = j == 0 ? added(c, c->scratch + w.bias, 0) : (ath_conv_add){.residual = c->y},
+                            .y = c->y,
+                            .conv = w.conv});
 }
 
 /* ---- vjp ---- */

@@ -13,10 +13,16 @@ static void no_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w,
     (void)s, (void)pass, (void)w, (void)packed;
 }
 
+static int one_part(const ath_conv_shape *s) {
+    (void)s;
+    return 1;
+}
+
 /* y[n,oy,ox,co] = bias[n,co] + residual[n,oy,ox,co] + sum over ky, kx, ci of x[n, oy*stride+ky-pad, ox*stride+kx-pad, ci] w[ky,kx,ci,co] */
-static void conv_forward(const ath_conv_shape *s, const float *x, const float *w, ath_conv_add add, float *y,
-                         float *scratch) {
+static void conv_forward(const ath_conv_shape *s, const float *x, const float *w, ath_conv_add add, ath_part part,
+                         float *y, float *scratch) {
     (void)scratch;
+    if (part.index > 0) return;
     const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), k = s->kernel;
     const size_t ci = (size_t)s->c_in, co = (size_t)s->c_out;
     size_t at = 0;
@@ -310,6 +316,7 @@ const ath_kernels ath_kernels_ref = {
     .conv_pack = no_pack,
     .conv_scratch_floats = no_floats,
     .conv_forward = conv_forward,
+    .conv_parts = one_part,
     .conv_input_grad = conv_input_grad,
     .conv_weight_grad = conv_weight_grad,
     .moments = moments,

@@ -75,11 +75,13 @@ static void direct_forward(const ath_conv_shape *s, const float *x, const float 
                    add.residual != NULL, y + sz(i) * out, scratch);
 }
 
-static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
-                         float *scratch) {
+static int conv_parts(const ath_conv_shape *s) { return winograd_takes(s) ? winograd_parts(s) : 1; }
+
+static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
+                         float *y, float *scratch) {
     if (winograd_takes(s))
-        winograd_run(s, ATH_CONV_FORWARD, x, packed, add, y, aligned(scratch));
-    else
+        winograd_run(s, ATH_CONV_FORWARD, x, packed, add, part, y, aligned(scratch));
+    else if (part.index == 0)
         direct_forward(s, x, packed, add, y, aligned(scratch));
 }
 
@@ -87,7 +89,7 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
                             float *scratch) {
     if (winograd_takes(s)) {
         const ath_conv_add add = {.residual = acc ? dx : NULL};
-        winograd_run(s, ATH_CONV_INPUT_GRAD, dy, packed, add, dx, aligned(scratch));
+        winograd_run(s, ATH_CONV_INPUT_GRAD, dy, packed, add, ath_whole, dx, aligned(scratch));
         return;
     }
     const direct d = direct_plan(s, ATH_CONV_INPUT_GRAD);
@@ -115,6 +117,7 @@ const ath_kernels ATH_TABLE = {
     .conv_pack = conv_pack,
     .conv_scratch_floats = conv_scratch_floats,
     .conv_forward = conv_forward,
+    .conv_parts = conv_parts,
     .conv_input_grad = conv_input_grad,
     .conv_weight_grad = conv_weight_grad,
     .moments = moments,

@@ -17,7 +17,7 @@
 
 enum { SIDE = 6, POINTS = SIDE * SIDE, STEP = 4 };
 
-static bool winograd_takes(const ath_conv_shape *s) {
+static bool winograd_fits(const ath_conv_shape *s) {
     return s->kernel == 3 && s->stride == 1 && s->pad_before == 1 && s->pad_after == 1 && s->h >= STEP &&
            s->w >= STEP && s->c_in % 16 == 0 && s->c_out % 16 == 0;
 }
