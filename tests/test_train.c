@@ -35,10 +35,9 @@ static void stopping_at_every_step_and_resuming_gives_the_same_bytes(void **stat
 
 static void a_tiny_network_learns_eight_images_by_heart(void **state) {
     (void)state;
-    const double mean = learn_by_heart("epsilon", is_slow() ? 200 : 1200);
+    const double mean = learn_by_heart("epsilon", 1200);
     print_message("epsilon: samples are %.3f from the nearest image\n", mean);
-    CHECK(mean < (is_slow() ? 0.5 : 0.12), "samples are %g from the nearest of the eight images (root mean square)",
-          mean);
+    CHECK(mean < 0.12, "samples are %g from the nearest of the eight images (root mean square)", mean);
 }
 
 /* Four points of the plane: an "image" of one pixel and two channels. */

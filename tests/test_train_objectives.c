@@ -137,10 +137,10 @@ static void flow_and_edm_learn_eight_images_by_heart_too(void **state) {
     (void)state;
     static const char *const objectives[] = {"flow", "edm"};
     for (int k = 0; k < 2; k++) {
-        const double mean = learn_by_heart(objectives[k], is_slow() ? 60 : 300);
+        const double mean = learn_by_heart(objectives[k], 300);
         print_message("%s: samples are %.3f from the nearest image\n", objectives[k], mean);
-        CHECK(mean < (is_slow() ? 0.5 : 0.12),
-              "%s: samples are %g from the nearest of the eight images (root mean square)", objectives[k], mean);
+        CHECK(mean < 0.12, "%s: samples are %g from the nearest of the eight images (root mean square)", objectives[k],
+              mean);
     }
 }
 

@@ -16,17 +16,6 @@
 
 enum { SIZE = 8, N_IMAGES = 40 };
 
-/* Sanitized or under valgrind (scripts/valgrind sets ATH_TEST_SLOW), a step takes ten times as long and more. There, runs
- * that are to learn something take a part of their steps and are asked for less: what they learn is the optimised
- * build's to say. */
-static inline bool is_slow(void) {
-#ifdef __SANITIZE_ADDRESS__
-    return true;
-#else
-    return getenv("ATH_TEST_SLOW") != NULL;
-#endif
-}
-
 /* Blobs of brightness at places that depend on the class. */
 static inline ath_dataset images(int n, int c) {
     ath_dataset d = {.n = n, .h = SIZE, .w = SIZE, .c = c, .n_class = 4, .format = NULL};
