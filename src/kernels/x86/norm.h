@@ -3,15 +3,34 @@
  * Part of template.h. */
 
 /* ---- exponential ----
- * exp(x) = 2^k exp(r), k = round(x log2 e), |r| <= ln(2)/2; r is exact to 2^-24 with ln 2 in
- * two parts, exp(r) is the minimax polynomial of Cephes' expf. Measured against double
- * over [-87, 88] (tests/test_kernels_norm.c): relative error at most 1.5e-7. Above 89 it is
- * infinite, below -104 zero, of NaN NaN; between it is right through the denormals. */
-INLINE vec vec_exp(vec x) {
-    x = vec_max(splat(-104.0F), vec_min(splat(89.0F), x));
-    const vec magic = splat(0x1.8p23F), scaled = x * 0x1.715476p0F;
+ * exp(sign x) = 2^k exp(r) for sign x of [-104, 89]; r is exact to 2^-24 with ln 2 in two parts. By AVX-512 k is a
+ * multiple of 1/32, 2^k has its fraction from a table in two registers and its whole from scalef, and for
+ * |r| <= ln(2)/64 a square is enough (minimax: r^3 is replaced by 3/4 (ln(2)/64)^2 r). By AVX2 k is whole,
+ * |r| <= ln(2)/2 and exp(r) is the minimax polynomial of Cephes' expf. Measured against double over
+ * [-87, 88] (tests/test_kernels_norm.c): relative error at most 1.7e-7 and 1.5e-7, right through the denormals. */
+#if ATH_W == 16
+static const float power_of_2[32] = {/* 2^(i/32) */
+                                     0x1p0F,        0x1.059b0ep0F, 0x1.0b5586p0F, 0x1.11301ep0F, 0x1.172b84p0F,
+                                     0x1.1d4874p0F, 0x1.2387a6p0F, 0x1.29e9ep0F,  0x1.306fep0F,  0x1.371a74p0F,
+                                     0x1.3dea64p0F, 0x1.44e086p0F, 0x1.4bfdaep0F, 0x1.5342b6p0F, 0x1.5ab07ep0F,
+                                     0x1.6247ecp0F, 0x1.6a09e6p0F, 0x1.71f75ep0F, 0x1.7a1148p0F, 0x1.82589ap0F,
+                                     0x1.8ace54p0F, 0x1.93737cp0F, 0x1.9c4918p0F, 0x1.a5503cp0F, 0x1.ae89fap0F,
+                                     0x1.b7f77p0F,  0x1.c199bep0F, 0x1.cb720ep0F, 0x1.d5818ep0F, 0x1.dfc974p0F,
+                                     0x1.ea4afap0F, 0x1.f50766p0F};
+
+INLINE vec exp_within(vec x, float sign) {
+    const vec magic = splat(0x1.8p18F), scaled = x * (sign * 0x1.715476p0F) + magic; /* its last five bits: 32 k */
+    const vec k = scaled - magic;
+    const vec r = (x * sign - k * 0x1.62e4p-1F) - k * 0x1.7f7d1cp-20F;
+    const vec t = (vec)_mm512_permutex2var_ps((__m512)load(power_of_2), (__m512i)scaled, (__m512)load(power_of_2 + W));
+    const vec more = r * (r * 5.0000489e-1F + 1.0000147F);
+    return (vec)_mm512_scalef_ps((__m512)(t + t * more), (__m512)k);
+}
+#else
+INLINE vec exp_within(vec x, float sign) {
+    const vec magic = splat(0x1.8p23F), scaled = x * (sign * 0x1.715476p0F);
     const vec k = (scaled + magic) - magic;
-    const vec r = (x - k * 0x1.62e4p-1F) - k * 0x1.7f7d1cp-20F;
+    const vec r = (x * sign - k * 0x1.62e4p-1F) - k * 0x1.7f7d1cp-20F;
     vec p = splat(1.9875691500e-4F);
     p = p * r + 1.3981999507e-3F;
     p = p * r + 8.3334519073e-3F;
@@ -19,14 +38,14 @@ INLINE vec vec_exp(vec x) {
     p = p * r + 1.6666665459e-1F;
     p = p * r + 5.0000001201e-1F;
     p = p * r * r + r + 1.0F;
-#if ATH_W == 16
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)k);
-#else
     const ivec whole = __builtin_convertvector(k, ivec), half = whole >> 1; /* 2^k in two factors reaches denormals */
     const uvec low = (uvec)(half + 127) << 23, high = (uvec)(whole - half + 127) << 23;
     return p * (vec)low * (vec)high;
-#endif
 }
+#endif
+
+/* Above 89 it is infinite, below -104 zero, of NaN NaN. */
+INLINE vec vec_exp(vec x) { return exp_within(vec_max(splat(-104.0F), vec_min(splat(89.0F), x)), 1); }
 
 /* 1/d for 1 <= d < 2^126. The estimate has 14 bits and Newton's step doubles them; silu_vjp
  * measures a tenth faster with it than by dividing 16 floats; dividing 8 is fast. */
@@ -39,13 +58,14 @@ INLINE vec reciprocal(vec d) {
 #endif
 }
 
-/* exp(-x) for x held above -87, so that 1 + this is in the range of `reciprocal` */
-INLINE vec exp_of_minus(vec x) { return vec_exp(vec_min(splat(87.0F), -x)); }
+/* x no less than -87: below, silu and its slope are less than 2e-36, and exp(-x) would pass the range of `reciprocal`. */
+INLINE vec silu_range(vec x) { return vec_max(splat(-87.0F), x); }
+/* exp(-x) of such an x; exp(-104) is 0 */
+INLINE vec exp_of_minus(vec x) { return exp_within(vec_min(splat(104.0F), x), -1); }
 
-/* Below -87, where it is less than 2e-36, silu is -0: the sigmoid is masked out there. */
 INLINE vec vec_silu(vec x) {
-    const vec s = reciprocal(1.0F + exp_of_minus(x));
-    return x * (vec)((ivec)s & (x >= -87.0F));
+    x = silu_range(x);
+    return x * reciprocal(1.0F + exp_of_minus(x));
 }
 
 static void silu_forward(size_t len, const float *x, float *y) {
@@ -54,10 +74,11 @@ static void silu_forward(size_t len, const float *x, float *y) {
     if (i < len) store_part(y + i, vec_silu(load_part(x + i, (int)(len - i))), (int)(len - i));
 }
 
-/* s (1 + x (1 - s)) with 1 - s = s exp(-x), which does not cancel; x is held above -87 lest this be 0 times a large x. */
+/* s (1 + x (1 - s)) with 1 - s = s exp(-x), which does not cancel. */
 INLINE vec vec_silu_slope(vec x) {
+    x = silu_range(x);
     const vec e = exp_of_minus(x), s = reciprocal(1.0F + e);
-    return s + s * vec_max(splat(-87.0F), x) * (s * e);
+    return s + s * x * (s * e);
 }
 
 static void silu_vjp(size_t len, const float *x, const float *dy, float *dx, bool acc) {

@@ -18,7 +18,7 @@ INLINE void store(float *p, vec v) { *(vec_unaligned *)p = v; }
 INLINE vec splat(float a) { return a - (vec){0}; }
 
 #if ATH_W == 16
-/* The first n < W lanes; the others are 0. */
+/* The first n < W lane_choice; the others are 0. */
 INLINE vec load_part(const float *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1U), p); }
 INLINE void store_part(float *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1U << n) - 1U), (__m512)v); }
 /* Of two values of which one is NaN these give the second. */
@@ -33,6 +33,21 @@ INLINE vec load_part(const float *p, int n) { return (vec)_mm256_maskload_ps(p, 
 INLINE void store_part(float *p, vec v, int n) { _mm256_maskstore_ps(p, part_mask(n), (__m256)v); }
 INLINE vec vec_min(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
 INLINE vec vec_max(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+#endif
+
+/* All lanes or none: load_if reads nothing where there are none. `always` is for the compiler to know. */
+#if ATH_W == 16
+typedef __mmask16 lane_choice;
+INLINE lane_choice all_or_none(bool all) { return (lane_choice)(all ? 0xffff : 0); }
+INLINE vec load_if(const float *p, bool always, lane_choice s) {
+    return always ? load(p) : (vec)_mm512_maskz_loadu_ps(s, p);
+}
+#else
+typedef __m256i lane_choice;
+INLINE lane_choice all_or_none(bool all) { return _mm256_set1_epi32(all ? -1 : 0); }
+INLINE vec load_if(const float *p, bool always, lane_choice s) {
+    return always ? load(p) : (vec)_mm256_maskload_ps(p, s);
+}
 #endif
 
 INLINE vec load_some(const float *p, int n) { return n >= W ? load(p) : load_part(p, n); }

@@ -3,7 +3,7 @@
 /* ---- transformed weights ---- */
 
 /* G g G' for the nine taps at g[t * tap]: point e to dst[e * point]. */
-INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point) {
+INLINE void weight_tile(const float *g, size_t tap, float *dst, six *point) {
     vec d[9], u[SIDE * 3], o[SIDE];
 #pragma GCC unroll 9
     for (int t = 0; t < 9; t++) d[t] = load(g + sz(t) * tap);
@@ -16,8 +16,7 @@ INLINE void weight_tile(const float *g, size_t tap, float *dst, size_t point) {
 #pragma GCC unroll 6
     for (int i = 0; i < SIDE; i++) {
         weight_transform(u + i * 3, 1, o);
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) store(dst + sz(i * SIDE + j) * point, o[j]);
+        dst = store_six(o, dst, point);
     }
 }
 
@@ -37,12 +36,13 @@ INLINE int to_of(const filter *g) { return g->forward ? g->c_out : g->c_in; }
 /* W x W channels, `from` k0.. and `to` j0..: row k to u + k * PANEL. The weights of rows to come are asked for in time:
  * their strides are too long for the hardware to guess. */
 static void weight_block(const filter *g, int j0, int k0, float *u, size_t point) {
+    six points = six_of(point);
     const size_t ci = sz(g->c_in), co = sz(g->c_out);
     if (g->forward) {
         for (int k = 0; k < W; k++) {
             const float *w = g->w + sz(k0 + k) * co + sz(j0);
             for (size_t t = 0; t < 9; t++) __builtin_prefetch(w + t * ci * co + AHEAD * co);
-            weight_tile(w, ci * co, u + k * PANEL, point);
+            weight_tile(w, ci * co, u + k * PANEL, &points);
         }
         return;
     }
@@ -57,7 +57,7 @@ static void weight_block(const filter *g, int j0, int k0, float *u, size_t point
         transpose(rows);
         for (int k = 0; k < W; k++) store(turned + (t * W + k) * W, rows[k]);
     }
-    for (int k = 0; k < W; k++) weight_tile(turned + k * W, sz(W * W), u + k * PANEL, point);
+    for (int k = 0; k < W; k++) weight_tile(turned + k * W, sz(W * W), u + k * PANEL, &points);
 }
 
 /* A panel of weights, [point][depth][PANEL]: `from` channels k0.. k0+depth-1, `to` channels j0.. of which those that do
@@ -141,9 +141,11 @@ static void transform_input(const winograd *d, const float *in, int first, int c
     const int groups = group_count(count);
     for (int g = 0, r = 0; g < groups; g++) {
         const int mr = group_size(count, groups, g);
-        for (int i = 0; i < mr; i++)
-            input_tile(&d->t, place_of(&d->t, first + r + i), in, d->from, d->from, zeros,
-                       v + sz(r) * sz(d->from) + i * W, d->v_point, sz(mr) * W);
+        for (int i = 0; i < mr; i++) {
+            const place p = place_of(&d->t, first + r + i);
+            input_tile(&d->t, p.n, p.y, p.x, in, d->from, d->from, zeros, v + sz(r) * sz(d->from) + i * W, d->v_point,
+                       sz(mr) * W);
+        }
         r += mr;
     }
 }
@@ -193,9 +195,11 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
                 if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
                 multiply_panel(&d, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m);
             }
-            for (int r = 0; r < count; r++)
-                output_tile(&d.t, place_of(&d.t, first + r), m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
-                            d.to, add, out);
+            for (int r = 0; r < count; r++) {
+                const place p = place_of(&d.t, first + r);
+                output_tile(&d.t, p.n, p.y, p.x, m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j), d.to, &add,
+                            out);
+            }
         }
     }
 }
@@ -276,10 +280,10 @@ static void transform_both(const winograd_dw *d, const ath_conv_shape *s, const 
     for (int r = 0; r < count; r++) {
         const place p = place_of(&d->t, first + r);
         for (int i = 0; i < s->c_in; i += d->m)
-            input_tile(&d->t, p, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
+            input_tile(&d->t, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
                        a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
         for (int j = 0; j < s->c_out; j += d->n)
-            grad_tile(&d->t, p, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
+            grad_tile(&d->t, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
                       b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
     }
 }

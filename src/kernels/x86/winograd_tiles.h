@@ -55,12 +55,12 @@ INLINE place place_of(const tiling *t, int tile) {
 INLINE void input_transform(const vec *d, int stride, vec *o) {
     const vec d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride], d4 = d[4 * stride], d5 = d[5 * stride];
     const vec a = d4 - 4 * d2, b = d3 - 4 * d1, c = d4 - d2, e = d3 - d1;
-    o[0] = 4 * d0 - 5 * d2 + d4;
+    o[0] = d4 - 5 * d2 + 4 * d0;
     o[1] = a + b;
     o[2] = a - b;
     o[3] = c + 2 * e;
     o[4] = c - 2 * e;
-    o[5] = 4 * d1 - 5 * d3 + d5;
+    o[5] = d5 - 5 * d3 + 4 * d1;
 }
 
 /* A' = [1 1 1 1 1 0; 0 1 -1 2 -2 0; 0 1 1 4 4 0; 0 1 -1 8 -8 1] */
@@ -76,25 +76,24 @@ INLINE void output_transform(const vec *m, int stride, vec *o) {
 /* A, the transpose of the above */
 INLINE void output_adjoint(const vec *y, int stride, vec *o) {
     const vec y0 = y[0], y1 = y[stride], y2 = y[2 * stride], y3 = y[3 * stride];
-    const vec a = y0 + y2, b = y1 + y3, c = y0 + 4 * y2, e = 2 * y1 + 8 * y3;
+    const vec a = y0 + y2, b = y1 + y3, c = y0 + 4 * y2, e = y1 + 4 * y3;
     o[0] = y0;
     o[1] = a + b;
     o[2] = a - b;
-    o[3] = c + e;
-    o[4] = c - e;
+    o[3] = c + 2 * e;
+    o[4] = c - 2 * e;
     o[5] = y3;
 }
 
 /* G = [1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1] */
 INLINE void weight_transform(const vec *g, int stride, vec *o) {
     const vec g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
-    const vec a = (g0 + g2) * (-1 / 6.0F), b = g1 * (1 / 6.0F), c = g0 * (1 / 24.0F) + g2 * (1 / 6.0F),
-              e = g1 * (1 / 12.0F);
+    const vec a = (g0 + g2) * (-1 / 6.0F), b = g0 * (1 / 24.0F) + g2 * (1 / 6.0F);
     o[0] = g0 * 0.25F;
-    o[1] = a - b;
-    o[2] = a + b;
-    o[3] = c + e;
-    o[4] = c - e;
+    o[1] = a - g1 * (1 / 6.0F);
+    o[2] = a + g1 * (1 / 6.0F);
+    o[3] = b + g1 * (1 / 12.0F);
+    o[4] = b - g1 * (1 / 12.0F);
     o[5] = g2;
 }
 
@@ -107,154 +106,231 @@ INLINE void weight_adjoint(const vec *u, int stride, vec *o) {
     o[2] = c * (1 / 6.0F) - a + u5;
 }
 
-/* ---- transforms of tiles ---- */
+/* ---- transforms of tiles ----
+ * What differs from tile to tile is passed in registers: a structure that is written and at once read in other pieces waits
+ * for all the stores before it, which are of products and miss L1. It was a sixth of a convolution's time. */
 
-/* The transforms below take the rows of the 6x6 result in turn, singly or in the pairs that share terms, and read
- * the tile anew for each: 84 loads and no spills where keeping 36 vectors means 72 loads and 36 more stores. */
+/* Where six vectors are, `step` floats apart. Multiples that addresses do not have are kept, in bytes, and GCC 12 is kept
+ * from working out each address beforehand: it would hold dozens, in vector registers (FORGET_SIX, before each use). */
+typedef struct six {
+    ptrdiff_t one, three, five;
+} six;
 
-INLINE void store_row(const vec *row, float *v, size_t point) {
-    vec o[SIDE];
-    input_transform(row, 1, o);
-#pragma GCC unroll 6
-    for (int j = 0; j < SIDE; j++) store(v + sz(j) * point, o[j]);
+INLINE six six_of(size_t step) {
+    const ptrdiff_t bytes = (ptrdiff_t)(step * sizeof(float));
+    return (six){bytes, 3 * bytes, 5 * bytes};
+}
+#define FORGET_SIX(s) __asm__("" : "+r"((s).one), "+r"((s).three), "+r"((s).five))
+
+INLINE ptrdiff_t nth(const six *s, int i) { return i == 5 ? s->five : i == 3 ? s->three : i * s->one; }
+INLINE const float *nth_of(const float *p, const six *s, int i) {
+    return (const float *)(const void *)((const char *)p + nth(s, i));
 }
 
-/* B' d B of the 6x6 pixels around an output tile, for `count` of the c channels: point e of channel k to
- * v[e * point + k/W * block + k%W]. Pixel (i, j) is at row[i] + j*c, or at pixel[i*SIDE + j] when row is NULL. */
-INLINE void input_tile_at(const float *const *row, const float *const *pixel, int c, int count, float *v, size_t point,
-                          size_t block) {
-#define D(i, j) load((row != NULL ? row[i] + (j)*c : pixel[(i)*SIDE + (j)]) + k)
-    for (int k = 0; k < count; k += W, v += block) {
-        vec r[SIDE], q[SIDE];
+/* Six vectors to v, `point` apart; the next six belong after them. */
+INLINE float *store_six(const vec *o, float *v, six *point) {
+    FORGET_SIX(*point);
 #pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) r[j] = 4 * D(0, j) - 5 * D(2, j) + D(4, j);
-        store_row(r, v, point);
+    for (int j = 0; j < SIDE; j++) store((float *)(void *)((char *)v + nth(point, j)), o[j]);
+    return (float *)(void *)((char *)v + 2 * point->three);
+}
+
+/* The transforms below take the rows of the result in turn, singly or in the pairs that share terms, and read
+ * the tile anew for each: 84 loads and no spills where keeping 36 vectors means 72 loads and 36 more stores. */
+
+/* B' d B of the 6x6 pixels around an output tile, for `count` channels: point e of channel k to
+ * v[e * point + k/W * block + k%W]. Pixel (i, j) is at row[i] + j*c, and is 0 unless bit j of `columns` is set. */
+INLINE void input_tile_at(const float *const *row, bool inside, int columns, int c, int count, float *v, size_t point,
+                          size_t block) {
+    six across = six_of(sz(c)), points = six_of(point);
+#define D(i, j) load_if(nth_of(p##i, &across, j), inside, all_or_none(columns >> (j)&1))
+#define ROW(i)  (row[i] + k)
+    for (int k = 0; k < count; k += W, v += block) {
+        vec r[SIDE], q[SIDE], o[SIDE];
+        float *to = v;
+        {
+            const float *p0 = ROW(0), *p2 = ROW(2), *p4 = ROW(4);
+            FORGET_SIX(across);
+#pragma GCC unroll 6
+            for (int j = 0; j < SIDE; j++) r[j] = D(4, j) - 5 * D(2, j) + 4 * D(0, j);
+        }
+        input_transform(r, 1, o);
+        to = store_six(o, to, &points);
+        const float *p1 = ROW(1), *p2 = ROW(2), *p3 = ROW(3), *p4 = ROW(4);
+        FORGET_SIX(across);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec a = D(4, j) - 4 * D(2, j), b = D(3, j) - 4 * D(1, j);
             r[j] = a + b, q[j] = a - b;
         }
-        store_row(r, v + 1 * SIDE * point, point);
-        store_row(q, v + 2 * SIDE * point, point);
+        input_transform(r, 1, o);
+        to = store_six(o, to, &points);
+        input_transform(q, 1, o);
+        to = store_six(o, to, &points);
+        FORGET_SIX(across);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec a = D(4, j) - D(2, j), b = D(3, j) - D(1, j);
             r[j] = a + 2 * b, q[j] = a - 2 * b;
         }
-        store_row(r, v + 3 * SIDE * point, point);
-        store_row(q, v + 4 * SIDE * point, point);
+        input_transform(r, 1, o);
+        to = store_six(o, to, &points);
+        input_transform(q, 1, o);
+        to = store_six(o, to, &points);
+        const float *p5 = ROW(5);
+        FORGET_SIX(across);
 #pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) r[j] = 4 * D(1, j) - 5 * D(3, j) + D(5, j);
-        store_row(r, v + 5 * SIDE * point, point);
+        for (int j = 0; j < SIDE; j++) r[j] = D(5, j) - 5 * D(3, j) + 4 * D(1, j);
+        input_transform(r, 1, o);
+        store_six(o, to, &points);
     }
+#undef ROW
 #undef D
 }
 
-/* The `count` channels at x, of c; `zeros` is SIDE pixels of them. */
-static void input_tile(const tiling *t, place p, const float *x, int c, int count, const float *zeros, float *v,
-                       size_t point, size_t block) {
-    const float *image = x + sz(p.n) * sz(t->h) * sz(t->w) * sz(c);
-    const int y0 = p.y - 1, x0 = p.x - 1;
-    if (x0 >= 0 && x0 + SIDE <= t->w) {
-        const float *row[SIDE];
-        for (int i = 0; i < SIDE; i++) {
-            const bool inside = y0 + i >= 0 && y0 + i < t->h;
-            row[i] = inside ? image + (sz(y0 + i) * sz(t->w) + sz(x0)) * sz(c) : zeros;
-        }
-        input_tile_at(row, NULL, c, count, v, point, block);
-        return;
+/* The lines y0.. y0+count-1 of image n from column x0 on, a line outside being `zeros`; which of the columns there are, a
+ * bit each. */
+INLINE int lines_of(const tiling *t, int n, int y0, int x0, int count, const float *x, int c, const float *zeros,
+                    const float **row) {
+    const float *image = x + sz(n) * sz(t->h) * sz(t->w) * sz(c);
+    for (int i = 0; i < count; i++) {
+        const bool inside = y0 + i >= 0 && y0 + i < t->h;
+        row[i] = inside ? image + ((ptrdiff_t)(y0 + i) * t->w + x0) * c : zeros;
     }
-    const float *pixel[POINTS];
-    for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < SIDE; j++) {
-            const int yy = y0 + i, xx = x0 + j;
-            const bool inside = yy >= 0 && yy < t->h && xx >= 0 && xx < t->w;
-            pixel[i * SIDE + j] = inside ? image + (sz(yy) * sz(t->w) + sz(xx)) * sz(c) : zeros;
-        }
-    input_tile_at(NULL, pixel, c, count, v, point, block);
+    return ((1 << at_most(t->w - x0, count)) - 1) & -(1 << at_least(-x0, 0));
 }
 
-INLINE void store_grad_row(const vec *row, float *v, size_t point) {
-    vec o[SIDE];
-    output_adjoint(row, 1, o);
-#pragma GCC unroll 6
-    for (int j = 0; j < SIDE; j++) store(v + sz(j) * point, o[j]);
+/* The `count` channels at x, of c; `zeros` is SIDE pixels of them. */
+static void input_tile(const tiling *t, int n, int y, int x, const float *in, int c, int count, const float *zeros,
+                       float *v, size_t point, size_t block) {
+    const float *row[SIDE];
+    const int columns = lines_of(t, n, y - 1, x - 1, SIDE, in, c, zeros, row);
+    if (columns == (1 << SIDE) - 1)
+        input_tile_at(row, true, columns, c, count, v, point, block);
+    else
+        input_tile_at(row, false, columns, c, count, v, point, block);
 }
 
-/* A dY A' of an output tile; outputs outside of the image are 0. The `count` channels at dy, of c, stored as input_tile
- * does with block = W. */
-static void grad_tile(const tiling *t, place p, const float *dy, int c, int count, const float *zeros, float *v,
-                      size_t point) {
-    const float *pixel[STEP * STEP];
-    for (int i = 0; i < STEP; i++)
-        for (int j = 0; j < STEP; j++) {
-            const size_t yy = sz(p.y + i), xx = sz(p.x + j);
-            const bool inside = p.y + i < t->h && p.x + j < t->w;
-            pixel[i * STEP + j] = inside ? dy + ((sz(p.n) * sz(t->h) + yy) * sz(t->w) + xx) * sz(c) : zeros;
-        }
-#define D(i, j) load(pixel[(i)*STEP + (j)] + k)
+INLINE void grad_tile_at(const float *const *row, bool inside, int columns, int c, int count, float *v, size_t point) {
+    six across = six_of(sz(c)), points = six_of(point);
+#define D(i, j) load_if(nth_of(p##i, &across, j), inside, all_or_none(columns >> (j)&1))
     for (int k = 0; k < count; k += W, v += W) {
-        vec r[STEP], q[STEP];
+        const float *p0 = row[0] + k, *p1 = row[1] + k, *p2 = row[2] + k, *p3 = row[3] + k;
+        vec r[STEP], q[STEP], o[SIDE];
+        float *to = v;
+        FORGET_SIX(across);
 #pragma GCC unroll 4
         for (int j = 0; j < STEP; j++) r[j] = D(0, j);
-        store_grad_row(r, v, point);
+        output_adjoint(r, 1, o);
+        to = store_six(o, to, &points);
+        FORGET_SIX(across);
 #pragma GCC unroll 4
         for (int j = 0; j < STEP; j++) {
             const vec a = D(0, j) + D(2, j), b = D(1, j) + D(3, j);
             r[j] = a + b, q[j] = a - b;
         }
-        store_grad_row(r, v + 1 * SIDE * point, point);
-        store_grad_row(q, v + 2 * SIDE * point, point);
+        output_adjoint(r, 1, o);
+        to = store_six(o, to, &points);
+        output_adjoint(q, 1, o);
+        to = store_six(o, to, &points);
+        FORGET_SIX(across);
 #pragma GCC unroll 4
         for (int j = 0; j < STEP; j++) {
-            const vec a = D(0, j) + 4 * D(2, j), b = 2 * D(1, j) + 8 * D(3, j);
-            r[j] = a + b, q[j] = a - b;
+            const vec a = D(0, j) + 4 * D(2, j), b = D(1, j) + 4 * D(3, j);
+            r[j] = a + 2 * b, q[j] = a - 2 * b;
         }
-        store_grad_row(r, v + 3 * SIDE * point, point);
-        store_grad_row(q, v + 4 * SIDE * point, point);
+        output_adjoint(r, 1, o);
+        to = store_six(o, to, &points);
+        output_adjoint(q, 1, o);
+        to = store_six(o, to, &points);
+        FORGET_SIX(across);
 #pragma GCC unroll 4
         for (int j = 0; j < STEP; j++) r[j] = D(3, j);
-        store_grad_row(r, v + 5 * SIDE * point, point);
+        output_adjoint(r, 1, o);
+        store_six(o, to, &points);
     }
 #undef D
 }
 
+/* A dY A' of an output tile; outputs outside of the image are 0. The `count` channels at dy, of c, stored as input_tile
+ * does with block = W. */
+static void grad_tile(const tiling *t, int n, int y, int x, const float *dy, int c, int count, const float *zeros,
+                      float *v, size_t point) {
+    const float *row[STEP];
+    const int columns = lines_of(t, n, y, x, STEP, dy, c, zeros, row);
+    if (columns == (1 << STEP) - 1)
+        grad_tile_at(row, true, columns, c, count, v, point);
+    else
+        grad_tile_at(row, false, columns, c, count, v, point);
+}
+
 /* One row of outputs to dst, `columns` of them being in the image; at `more`, unless NULL, is what is added. */
-INLINE void write_row(const vec *row, float *dst, const float *more, int columns, int c, vec shift) {
+INLINE void write_row(const vec *row, float *dst, const float *more, int columns, six *across) {
     vec o[STEP];
     output_transform(row, 1, o);
+    FORGET_SIX(*across);
 #pragma GCC unroll 4
     for (int j = 0; j < STEP; j++) {
         if (j >= columns) break;
-        store(dst + j * c, more != NULL ? load(more + j * c) + (o[j] + shift) : o[j] + shift);
+        float *to = (float *)(void *)((char *)dst + nth(across, j));
+        store(to, more != NULL ? load(nth_of(more, across, j)) + o[j] : o[j]);
     }
 }
 
-/* y = A' m A + what is to be added, for channels first.. of which there are `count`, a multiple of W. */
-static void output_tile(const tiling *t, place p, const float *m, size_t point, int first, int count, int c,
-                        ath_conv_add add, float *y) {
-    const int rows = at_most(t->h - p.y, STEP), columns = at_most(t->w - p.x, STEP);
-    const size_t line = sz(t->w) * sz(c), at = sz(p.n) * sz(t->h) * line + sz(p.y) * line + sz(p.x) * sz(c) + sz(first);
-    const float *bias = add.bias != NULL ? add.bias + sz(p.n) * add.bias_step + first : NULL;
+/* Where a row of outputs belongs. */
+typedef struct outputs {
+    float *y;
+    const float *more;
+    size_t line;
+    int rows, columns;
+} outputs;
+
+INLINE void write_output_row(const vec *row, const outputs *w, bool whole, int i, int k, six *across) {
+    if (!whole && i >= w->rows) return;
+    const float *more = w->more != NULL ? w->more + sz(i) * w->line + k : NULL;
+    write_row(row, w->y + sz(i) * w->line + k, more, whole ? STEP : w->columns, across);
+}
+
+/* Rows 0 and 2 come from the sums of pairs of rows of m, 1 and 3 from the differences. What is to be added to all
+ * outputs is added to the product at point (1, 1), of which each takes one. */
+INLINE void output_tile_at(const float *m, size_t point, int count, const float *bias, const outputs *w, bool whole,
+                           int c) {
+    six points = six_of(point), across = six_of(sz(c));
+#define M(i, j) load(nth_of(m##i, &points, j) + k)
     for (int k = 0; k < count; k += W) {
+        const float *m0 = m, *m1 = m0 + SIDE * point, *m2 = m1 + SIDE * point, *m3 = m2 + SIDE * point,
+                    *m4 = m3 + SIDE * point, *m5 = m4 + SIDE * point;
         const vec shift = bias != NULL ? load(bias + k) : (vec){0};
-        const float *more = add.residual != NULL ? add.residual + at + k : NULL;
-        vec u[STEP * SIDE], o[STEP];
+        vec r[SIDE], q[SIDE];
+        FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
-            vec d[SIDE];
-#pragma GCC unroll 6
-            for (int i = 0; i < SIDE; i++) d[i] = load(m + sz(i * SIDE + j) * point + k);
-            output_transform(d, 1, o);
-#pragma GCC unroll 4
-            for (int i = 0; i < STEP; i++) u[i * SIDE + j] = o[i];
+            const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j + M(2, j), b = M(3, j) + M(4, j);
+            r[j] = M(0, j) + a + b, q[j] = a + 4 * b;
         }
-        float *dst = y + at + k;
-        if (rows == STEP && columns == STEP && more == NULL)
-            for (int i = 0; i < STEP; i++) write_row(u + i * SIDE, dst + sz(i) * line, NULL, STEP, c, shift);
-        else
-            for (int i = 0; i < rows; i++)
-                write_row(u + i * SIDE, dst + sz(i) * line, more != NULL ? more + sz(i) * line : NULL, columns, c,
-                          shift);
+        write_output_row(r, w, whole, 0, k, &across);
+        write_output_row(q, w, whole, 2, k, &across);
+        FORGET_SIX(points);
+#pragma GCC unroll 6
+        for (int j = 0; j < SIDE; j++) {
+            const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j - M(2, j), b = M(3, j) - M(4, j);
+            r[j] = a + 2 * b, q[j] = a + 8 * b + M(5, j);
+        }
+        write_output_row(r, w, whole, 1, k, &across);
+        write_output_row(q, w, whole, 3, k, &across);
     }
+#undef M
+}
+
+/* y = A' m A + what is to be added, for channels first.. of which there are `count`, a multiple of W. */
+static void output_tile(const tiling *t, int n, int y, int x, const float *m, size_t point, int first, int count, int c,
+                        const ath_conv_add *add, float *out) {
+    const size_t line = sz(t->w) * sz(c), at = sz(n) * sz(t->h) * line + sz(y) * line + sz(x) * sz(c) + sz(first);
+    const float *bias = add->bias != NULL ? add->bias + sz(n) * add->bias_step + first : NULL;
+    const outputs w = {out + at, add->residual != NULL ? add->residual + at : NULL, line, at_most(t->h - y, STEP),
+                       at_most(t->w - x, STEP)};
+    if (w.rows == STEP && w.columns == STEP && w.more == NULL)
+        output_tile_at(m, point, count, bias, &w, true, c);
+    else
+        output_tile_at(m, point, count, bias, &w, false, c);
 }
