@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include "base/clock.h"
+#include "base/pages.h"
 #include "cli/cli.h"
 #include "model/denoiser.h"
 #include "model/json.h"
@@ -159,7 +160,7 @@ static ath_status bench_training(const options *o, ath_model *m, int micro, doub
     ath_status status = make_data(m, &data, err);
     if (status == ATH_OK) status = ath_workers_create(&t.workers, m, o->threads, micro, ATH_GRAD_PARAMS, err);
     if (status == ATH_OK) status = ath_train_state_create(&t.state, m, err);
-    if (status == ATH_OK && !(t.grad = calloc(m->n_params + 1, sizeof *t.grad)))
+    if (status == ATH_OK && !(t.grad = ath_pages_zero((m->n_params + 1) * sizeof *t.grad)))
         status = ath_fail(err, ATH_E_MEM, "out of memory");
     if (status == ATH_OK) {
         memcpy(t.state.w, m->params, m->n_params * sizeof(float));

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/pages.h"
 #include "graph/fuse.h"
 #include "graph/memory.h"
 #include "graph/op.h"
 
-enum { NO_BUFFER = -1, ARENA_ALIGN = 64 };
+enum { NO_BUFFER = -1 };
 static const size_t not_packed = SIZE_MAX;
 
 /* What the plan decided about one operation. */
@@ -211,8 +212,8 @@ ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned 
         status = ath_memory_place(p->buffer, p->n_buffer, !(want & ATH_UNSHARED), &p->arena_floats, err);
     }
     if (status == ATH_OK) {
-        const size_t bytes = (p->arena_floats * sizeof(float) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-        p->arena = aligned_alloc(ARENA_ALIGN, bytes ? bytes : ARENA_ALIGN);
+        const size_t bytes = p->arena_floats * sizeof(float);
+        p->arena = ath_pages(bytes);
         if (!p->arena)
             status = ath_fail(err, ATH_E_MEM, "out of memory: activations of %d images need %zu MiB", n, bytes >> 20);
     }

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include "base/pages.h"
 
 struct ath_workers {
     const ath_model *model;
@@ -52,7 +53,7 @@ ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads
     for (int i = 0; i < w->threads && status == ATH_OK; i++)
         status = ath_plan_compile(&w->plan[i], m->graph, micro_batch, want, err);
     if (status == ATH_OK) {
-        w->packed = malloc((ath_plan_packed_floats(w->plan[0]) + 1) * sizeof *w->packed);
+        w->packed = ath_pages((ath_plan_packed_floats(w->plan[0]) + 1) * sizeof *w->packed);
         if (!w->packed) status = ath_fail(err, ATH_E_MEM, "out of memory for the weights");
     }
     if (status != ATH_OK) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/option.h"
+#include "base/pages.h"
 #include "io/safetensors.h"
 
 enum { PARTS = 4 };
@@ -15,11 +16,11 @@ static float *part(const ath_train_state *s, int i) { return (float *[PARTS]){s-
 
 ath_status ath_train_state_create(ath_train_state *s, const ath_model *m, ath_err *err) {
     *s = (ath_train_state){0};
-    const size_t n = m->n_params + 1;
-    s->w = calloc(n, sizeof *s->w);
-    s->ema = calloc(n, sizeof *s->ema);
-    s->m = calloc(n, sizeof *s->m);
-    s->v = calloc(n, sizeof *s->v);
+    const size_t bytes = (m->n_params + 1) * sizeof(float);
+    s->w = ath_pages_zero(bytes);
+    s->ema = ath_pages_zero(bytes);
+    s->m = ath_pages_zero(bytes);
+    s->v = ath_pages_zero(bytes);
     if (s->w && s->ema && s->m && s->v) return ATH_OK;
     ath_train_state_free(s);
     return ath_fail(err, ATH_E_MEM, "out of memory for the state of %zu parameters", m->n_params);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "base/pages.h"
 #include "io/grid.h"
 #include "model/generate.h"
 #include "model/json.h"
@@ -191,7 +192,7 @@ static ath_status set_up(trainer *t, ath_err *err) {
     ATH_TRY(ath_loss_weight_parse(o->loss_weight, &rules.weight, err));
     ATH_TRY(ath_batch_create(&t->batch, &rules, t->workers, err));
     ATH_TRY(ath_train_state_create(&t->state, t->model, err));
-    t->grad = calloc(t->model->n_params + 1, sizeof *t->grad);
+    t->grad = ath_pages_zero((t->model->n_params + 1) * sizeof *t->grad);
     if (!t->grad) return out_of_memory(t, err);
     if (o->steps == 0 && o->epochs == 0 && o->minutes == 0) o->minutes = 30;
     if (o->steps > 0)

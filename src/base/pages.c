@@ -1,0 +1,27 @@
+/* See pages.h. */
+#define _DEFAULT_SOURCE /* madvise */
+#include "base/pages.h"
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
+
+void *ath_pages(size_t bytes) {
+    const size_t align = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
+    if (bytes > SIZE_MAX - align) return NULL;
+    const size_t room = (bytes + align - 1) / align * align;
+    void *p = aligned_alloc(align, room ? room : align);
+#ifdef MADV_HUGEPAGE
+    if (p && align == HUGE_PAGE) (void)madvise(p, room, MADV_HUGEPAGE); /* advice: without it all works the same */
+#endif
+    return p;
+}
+
+void *ath_pages_zero(size_t bytes) {
+    void *p = ath_pages(bytes);
+    return p ? memset(p, 0, bytes) : NULL;
+}
