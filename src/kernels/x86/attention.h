@@ -37,7 +37,7 @@ static void pack_plain(int count, int d, const float *x, int stride, float *b) {
 /* c = (c +) a b of `rows` rows: a (rows, k) lda apart, b packed. */
 static void packed_product(int rows, int n, int k, const float *a, int lda, const float *b, bool acc, float *c,
                            int ldc) {
-    const product p = {.pieces = 1, .len = k, .n = n, .b = b, .acc = acc};
+    const product p = {.pieces = 1, .len = k, .n = n, .b = b, .panel = sz(k), .acc = acc};
     const places at = in_line(rows, sz(lda)), to = in_line(rows, sz(ldc));
     product_run(&p, a, &at, c, &to);
 }

@@ -294,12 +294,13 @@ typedef struct product {
     size_t piece;
     int n; /* columns */
     const float *b, *bias;
+    size_t panel; /* rows of B in a panel, of which this product may take a part */
     bool acc;
 } product;
 
 /* One panel of columns, from column j. A tile is part of a line, or two whole lines where they are short. */
 static void product_panel(const product *p, const float *a, const places *at, int j, float *c, const places *to) {
-    in_place q = {.b = p->b + sz(j) * sz(p->pieces) * sz(p->len),
+    in_place q = {.b = p->b + sz(j) * p->panel,
                   .step = at->step,
                   .piece = p->piece,
                   .pieces = p->pieces,

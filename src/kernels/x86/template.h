@@ -60,19 +60,16 @@ static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     return LINE + direct_scratch_floats(&d);
 }
 
-/* The direct forms add one bias to what is there or is not: the residual goes first, images with a bias of their own
- * go alone. */
+/* The direct forms add one bias to what is there or is not: residuals and biases of each image are put there first. */
 static void direct_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
                            float *scratch) {
-    const size_t in = sz(s->h) * sz(s->w) * sz(s->c_in),
-                 out = sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)) * sz(s->c_out);
-    if (add.residual != NULL && add.residual != y) memcpy(y, add.residual, sz(s->n) * out * sizeof *y);
-    ath_conv_shape some = *s;
-    if (add.bias_step > 0) some.n = 1;
-    const direct d = direct_plan(&some, ATH_CONV_FORWARD);
-    for (int i = 0; i < s->n; i += some.n)
-        direct_run(&d, x + sz(i) * in, packed, add.bias == NULL ? NULL : add.bias + sz(i) * add.bias_step,
-                   add.residual != NULL, y + sz(i) * out, scratch);
+    const size_t positions = sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), c = sz(s->c_out);
+    const bool of_images = add.bias != NULL && add.bias_step > 0;
+    if (add.residual != NULL && add.residual != y) memcpy(y, add.residual, sz(s->n) * positions * c * sizeof *y);
+    for (size_t i = 0; of_images && i < sz(s->n); i++)
+        copy_rows(positions, c, 1, add.bias + i * add.bias_step, 0, y + i * positions * c, c, add.residual != NULL);
+    const direct d = direct_plan(s, ATH_CONV_FORWARD);
+    direct_run(&d, x, packed, of_images ? NULL : add.bias, of_images || add.residual != NULL, y, scratch);
 }
 
 static int conv_parts(const ath_conv_shape *s) { return winograd_takes(s) ? winograd_parts(s) : 1; }
