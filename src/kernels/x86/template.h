@@ -95,9 +95,11 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
 
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,
                              float *scratch) {
-    if (winograd_takes_dw(s))
-        winograd_weight_grad(s, x, dy, dw, acc, aligned(scratch));
-    else if (!acc)
+    if (winograd_takes_dw(s)) {
+        winograd_weight_grad(s, x, dy, dw, db, acc, aligned(scratch));
+        return;
+    }
+    if (!acc)
         direct_weight_grad(s, x, dy, dw, aligned(scratch));
     else {
         float *own = aligned(scratch);

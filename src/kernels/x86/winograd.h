@@ -111,18 +111,26 @@ static void winograd_pack(const ath_conv_shape *s, ath_conv_pass pass, const flo
 typedef struct winograd {
     tiling t;
     int from, to;                     /* channels read and written */
-    int block;                        /* tiles at once */
+    int limit, block;                 /* tiles at once: to make even blocks of; what comes of it at most */
     bool keeps;                       /* the weights come transformed */
     int depth;                        /* channels read at once: all, or a part of the weights that stays in L2 */
     size_t v_point, m_point, u_point; /* floats from a point to the next: V, products, weights */
 } winograd;
 
+static int largest_block(const tiling *t, int limit) {
+    int most = 0;
+    for (int i = 0; i < t->kinds; i++) most = at_least(even_blocks(total_of(t, &t->kind[i]), limit), most);
+    return most;
+}
+
 static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     const filter g = filter_of(s, pass, NULL);
-    winograd d = {.t = tiling_of(s), .from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
+    winograd d = {.from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
+    d.t = tiling_of(s, d.keeps); /* weights that are made for each block of tiles are not to be made for each kind */
     /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
      * products of a panel leave room for, since the weights are made again for each block. */
-    d.block = even_blocks(d.t.total, d.keeps ? 14 : 64);
+    d.limit = d.keeps ? 14 : 64;
+    d.block = largest_block(&d.t, d.limit);
     d.depth = d.keeps ? d.from : at_most(d.from, 64);
     d.u_point = u_point(d.depth);
     /* An odd number of cache lines, so that the points do not fall on the same sets. */
@@ -137,24 +145,25 @@ static size_t winograd_scratch_floats(const ath_conv_shape *s, ath_conv_pass pas
 }
 
 /* V of tiles first.. first+count-1: [point][group of rows][from/W][row][W]. */
-static void transform_input(const winograd *d, const float *in, int first, int count, const float *zeros, float *v) {
+static void transform_input(const winograd *d, const tile_kind *kind, const float *in, int first, int count,
+                            const float *zeros, float *v) {
     const int groups = group_count(count);
+    place p = place_of(kind, first);
     for (int g = 0, r = 0; g < groups; g++) {
         const int mr = group_size(count, groups, g);
-        for (int i = 0; i < mr; i++) {
-            const place p = place_of(&d->t, first + r + i);
-            input_tile(&d->t, p.n, p.y, p.x, in, d->from, d->from, zeros, v + sz(r) * sz(d->from) + i * W, d->v_point,
-                       sz(mr) * W);
-        }
+        for (int i = 0; i < mr; i++, p = place_after(kind, p))
+            input_tile(&d->t, kind, p.n, p.y, p.x, in, d->from, d->from, zeros, v + sz(r) * sz(d->from) + i * W,
+                       d->v_point, sz(mr) * W);
         r += mr;
     }
 }
 
 /* m (+)= V u, or unless `wide` the first half of its columns, for `count` tiles, `from` channels k0.. k0+depth-1 and a panel of `to` channels. */
-static void multiply_panel(const winograd *d, const float *v, const float *u, size_t u_stride, int k0, int depth,
-                           bool wide, int count, float *m) {
+static void multiply_panel(const winograd *d, const tile_kind *kind, const float *v, const float *u, size_t u_stride,
+                           int k0, int depth, bool wide, int count, float *m) {
     const grouping groups = grouping_of(count);
     for (int e = 0; e < POINTS; e++, m += d->m_point, v += d->v_point, u += u_stride) {
+        if (!(kind->points >> e & 1)) continue;
         const float *rows = v;
         float *c = m;
         for (int g = 0; g < groups.groups; g++) {
@@ -185,20 +194,22 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
     memset(zeros, 0, sz(SIDE * d.from) * sizeof *zeros);
     const int panels = (d.to + PANEL - 1) / PANEL;
     const int j0 = panels * part.index / part.of * PANEL, j1 = panels * (part.index + 1) / part.of * PANEL;
-    for (int first = 0; first < d.t.total; first += d.block) {
-        const int count = at_most(d.t.total - first, d.block);
-        transform_input(&d, in, first, count, zeros, v);
-        for (int j = j0; j < at_most(j1, d.to); j += PANEL) {
-            for (int k0 = 0; k0 < d.from; k0 += d.depth) {
-                const int depth = at_most(d.from - k0, d.depth);
-                const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
-                if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
-                multiply_panel(&d, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m);
-            }
-            for (int r = 0; r < count; r++) {
-                const place p = place_of(&d.t, first + r);
-                output_tile(&d.t, p.n, p.y, p.x, m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j), d.to, &add,
-                            out);
+    for (const tile_kind *kind = d.t.kind; kind < d.t.kind + d.t.kinds; kind++) {
+        const int total = total_of(&d.t, kind), block = even_blocks(total, d.limit);
+        for (int first = 0; first < total; first += block) {
+            const int count = at_most(total - first, block);
+            transform_input(&d, kind, in, first, count, zeros, v);
+            for (int j = j0; j < at_most(j1, d.to); j += PANEL) {
+                for (int k0 = 0; k0 < d.from; k0 += d.depth) {
+                    const int depth = at_most(d.from - k0, d.depth);
+                    const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
+                    if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
+                    multiply_panel(&d, kind, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m);
+                }
+                place p = place_of(kind, first);
+                for (int r = 0; r < count; r++, p = place_after(kind, p))
+                    output_tile(&d.t, kind, p.n, p.y, p.x, m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
+                                d.to, &add, out);
             }
         }
     }
@@ -209,8 +220,8 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
 /* With few tiles there is more to do for the 36 sums than is saved in making them. (That this
  * depends on n is harmless here: a weight gradient is a sum over the images.) */
 static bool winograd_takes_dw(const ath_conv_shape *s) {
-    const tiling t = tiling_of(s);
-    return winograd_fits(s) && t.total > (s->c_in * s->c_out <= 128 * 128 ? 2 : 4);
+    const int tiles = s->n * ((s->h + STEP - 1) / STEP) * ((s->w + STEP - 1) / STEP);
+    return winograd_fits(s) && tiles > (s->c_in * s->c_out <= 128 * 128 ? 2 : 4);
 }
 
 /* The sums are 36 times channels squared: kept in L2 while the tiles pass by in blocks when they are small enough. Else
@@ -218,7 +229,7 @@ static bool winograd_takes_dw(const ath_conv_shape *s) {
  * being contiguous: [channel block][point][tile][channels]. */
 typedef struct winograd_dw {
     tiling t;
-    int block;               /* tiles at once */
+    int limit, block;        /* tiles at once, as of winograd */
     int m, n;                /* channels of a block: of x, of dy */
     int n_all;               /* channels of dy, padded to a panel */
     bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
@@ -228,10 +239,12 @@ typedef struct winograd_dw {
 enum { DW_SQUARE = 64 };
 
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
-    winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
+    const bool parts = s->c_in * s->c_out <= 128 * 128; /* many sums are not kept from one kind to the next */
+    winograd_dw d = {.t = tiling_of(s, parts), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
     d.n = at_most(d.n_all, DW_SQUARE);
-    d.block = even_blocks(d.t.total, s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64);
-    d.keeps = d.t.total > d.block;
+    d.limit = s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64;
+    d.block = largest_block(&d.t, d.limit);
+    d.keeps = d.t.kinds > 1 || total_of(&d.t, d.t.kind) > d.block;
     /* A cache line more than needed, or the 36 points of a tile would all fall on the same cache set. */
     d.a_point = sz(d.block) * sz(d.m) + 16;
     d.b_point = sz(d.block) * sz(d.n) + 16;
@@ -241,10 +254,14 @@ static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
 INLINE size_t a_floats(const winograd_dw *d, int c_in) { return sz((c_in + d->m - 1) / d->m * POINTS) * d->a_point; }
 INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS) * d->b_point; }
 
+INLINE size_t dw_sums_floats(const winograd_dw *d, int c_in) {
+    return POINTS * (d->keeps ? sz(c_in) * sz(d->n_all) : sz(d->m) * sz(d->n));
+}
+
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
     const winograd_dw d = winograd_dw_plan(s);
-    const size_t sums = d.keeps ? sz(s->c_in) * sz(d.n_all) : sz(d.m) * sz(d.n);
-    return a_floats(&d, s->c_in) + b_floats(&d) + POINTS * sums + sz(SIDE * at_least(s->c_in, s->c_out));
+    return a_floats(&d, s->c_in) + b_floats(&d) + dw_sums_floats(&d, s->c_in) + sz(SIDE * at_least(s->c_in, s->c_out)) +
+           sz(d.n_all);
 }
 
 /* dw = (or += when acc) G' sum G for m x n channels, the sums being [point][n/PANEL][m][PANEL]. */
@@ -274,41 +291,62 @@ static void finish_weights(const float *sum, int m, int n, int valid, float *dw,
         }
 }
 
+/* Adds the bias' gradient of `count` tiles: the sum of all outputs of a tile is its point (1, 1). */
+static void add_bias_grad(int count, int channels, const float *b, size_t ld, float *db, bool begins) {
+    for (int j = 0; j < channels; j += W, b += W, db += W) {
+        vec sum = begins ? (vec){0} : load(db);
+        for (int r = 0; r < count; r++) sum += load(b + sz(r) * ld);
+        store(db, sum);
+    }
+}
+
 /* The transforms of tiles first..first+count-1, of x to a and of dy to b. */
-static void transform_both(const winograd_dw *d, const ath_conv_shape *s, const float *x, const float *dy, int first,
-                           int count, const float *zeros, float *a, float *b) {
-    for (int r = 0; r < count; r++) {
-        const place p = place_of(&d->t, first + r);
+static void transform_both(const winograd_dw *d, const tile_kind *kind, const ath_conv_shape *s, const float *x,
+                           const float *dy, int first, int count, const float *zeros, float *a, float *b) {
+    place p = place_of(kind, first);
+    for (int r = 0; r < count; r++, p = place_after(kind, p)) {
         for (int i = 0; i < s->c_in; i += d->m)
-            input_tile(&d->t, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
+            input_tile(&d->t, kind, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
                        a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
         for (int j = 0; j < s->c_out; j += d->n)
-            grad_tile(&d->t, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
+            grad_tile(&d->t, kind, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
                       b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
     }
 }
 
-static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, bool acc,
-                                 float *scratch) {
+static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
+                                 bool acc, float *scratch) {
     const winograd_dw d = winograd_dw_plan(s);
     const int ci = s->c_in, co = s->c_out;
     float *a = scratch, *b = a + a_floats(&d, ci), *zeros = b + b_floats(&d), *sums = zeros + SIDE * at_least(ci, co);
+    float *bias_sum = sums + dw_sums_floats(&d, ci);
     memset(zeros, 0, sz(SIDE * at_least(ci, co)) * sizeof *zeros);
     if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
-    for (int first = 0; first < d.t.total; first += d.block) {
-        const int count = at_most(d.t.total - first, d.block);
-        transform_both(&d, s, x, dy, first, count, zeros, a, b);
-        float *sum = sums;
-        for (int i = 0; i < ci; i += d.m)
-            for (int j = 0; j < d.n_all; j += d.n) {
-                const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
-                const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
-                for (int e = 0; e < POINTS; e++)
-                    outer_matrix(m, n, count, ai + sz(e) * d.a_point, sz(d.m), bj + sz(e) * d.b_point, sz(d.n),
-                                 sum + sz(e) * sz(m) * sz(n), first > 0);
-                if (first + count == d.t.total)
-                    finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co, acc);
-                if (d.keeps) sum += POINTS * sz(m) * sz(n);
-            }
+    for (int q = 0; q < d.t.kinds; q++) {
+        const tile_kind *kind = &d.t.kind[q];
+        const int total = total_of(&d.t, kind), block = even_blocks(total, d.limit);
+        for (int first = 0; first < total; first += block) {
+            const int count = at_most(total - first, block);
+            const bool begins = q == 0 && first == 0, ends = q == d.t.kinds - 1 && first + count == total;
+            transform_both(&d, kind, s, x, dy, first, count, zeros, a, b);
+            for (int j = 0; j < co && db != NULL; j += d.n)
+                add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, sz(d.n),
+                              bias_sum + j, begins);
+            float *sum = sums;
+            for (int i = 0; i < ci; i += d.m)
+                for (int j = 0; j < d.n_all; j += d.n) {
+                    const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
+                    const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
+                    for (int e = 0; e < POINTS; e++)
+                        if (kind->points >> e & 1)
+                            outer_matrix(m, n, count, ai + sz(e) * d.a_point, sz(d.m), bj + sz(e) * d.b_point, sz(d.n),
+                                         sum + sz(e) * sz(m) * sz(n), !begins);
+                    if (ends)
+                        finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co,
+                                       acc);
+                    if (d.keeps) sum += POINTS * sz(m) * sz(n);
+                }
+        }
     }
+    for (int j = 0; j < co && db != NULL; j++) db[j] = acc ? db[j] + bias_sum[j] : bias_sum[j];
 }

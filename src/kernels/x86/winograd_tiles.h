@@ -13,6 +13,10 @@
  *
  * Tiles of all the images of a call are taken together in blocks, so that a 4x4 image does
  * not mean products with one row. A tile's result is the same whatever else its block has.
+ *
+ * A tile at the edge, of which 3 or 2 rows of outputs are in the image, is F(3,3) or F(2,3) in that direction with the
+ * points that come first and infinity, for which the weights are the same: 14 = 4 + 4 + 4 + 2 takes 22 * 22 products for
+ * 24 * 24. What the weights are divided by for the points that are left out, its input is multiplied by.
  * Part of template.h. */
 
 enum { SIDE = 6, POINTS = SIDE * SIDE, STEP = 4 };
@@ -22,16 +26,47 @@ static bool winograd_fits(const ath_conv_shape *s) {
            s->w >= STEP && s->c_in % 16 == 0 && s->c_out % 16 == 0;
 }
 
+/* Tiles of one kind: `down` times `across` of an image, from outputs (y, x) on; each makes rows x columns outputs, STEP or
+ * fewer, of which those that are in the image count. */
+typedef struct tile_kind {
+    int y, x, down, across, rows, columns;
+    uint64_t points; /* that it takes, a bit each */
+} tile_kind;
+
 typedef struct tiling {
-    int h, w, across, per_image, total; /* of the images; tiles in a row, an image, the call */
+    int n, h, w; /* images */
+    int kinds;
+    tile_kind kind[4]; /* the first one is of whole tiles */
 } tiling;
 
-static tiling tiling_of(const ath_conv_shape *s) {
-    tiling t = {.h = s->h, .w = s->w, .across = (s->w + STEP - 1) / STEP};
-    t.per_image = t.across * ((s->h + STEP - 1) / STEP);
-    t.total = s->n * t.per_image;
+INLINE int total_of(const tiling *t, const tile_kind *k) { return t->n * k->down * k->across; }
+
+/* Whether a tile of so many outputs in a direction takes point i of six. */
+INLINE bool takes_point(int outputs, int i) { return i <= outputs || i == SIDE - 1; }
+
+static void add_kind(tiling *t, tile_kind k) {
+    for (int e = 0; e < POINTS; e++)
+        if (takes_point(k.rows, e / SIDE) && takes_point(k.columns, e % SIDE)) k.points |= UINT64_C(1) << e;
+    t->kind[t->kinds++] = k;
+}
+
+/* With `parts` the tiles at the edges are of kinds of their own, else they are whole ones that reach beyond: as they
+ * always are where an image is two tiles wide or high, and a kind of a few images too few tiles for a product. */
+static tiling tiling_of(const ath_conv_shape *s, bool parts) {
+    parts = parts && s->h >= 2 * STEP && s->w >= 2 * STEP;
+    tiling t = {.n = s->n, .h = s->h, .w = s->w};
+    const int round = parts ? 0 : STEP - 1, down = (s->h + round) / STEP, across = (s->w + round) / STEP;
+    add_kind(&t, (tile_kind){0, 0, down, across, STEP, STEP, 0});
+    if (!parts) return t;
+    const int below = s->h % STEP, right = s->w % STEP, rows = at_least(below, 2), columns = at_least(right, 2);
+    if (right > 0) add_kind(&t, (tile_kind){0, across * STEP, down, 1, STEP, columns, 0});
+    if (below > 0) add_kind(&t, (tile_kind){down * STEP, 0, 1, across, rows, STEP, 0});
+    if (right > 0 && below > 0) add_kind(&t, (tile_kind){down * STEP, across * STEP, 1, 1, rows, columns, 0});
     return t;
 }
+
+/* The i-th point that it takes. */
+INLINE int point_of(int outputs, int i) { return i == outputs + 1 ? SIDE - 1 : i; }
 
 /* The size of the fewest equal blocks of at most `limit` tiles. */
 INLINE int even_blocks(int total, int limit) {
@@ -44,9 +79,19 @@ typedef struct place {
     int n, y, x;
 } place;
 
-INLINE place place_of(const tiling *t, int tile) {
-    const int in_image = tile % t->per_image;
-    return (place){tile / t->per_image, in_image / t->across * STEP, in_image % t->across * STEP};
+INLINE place place_of(const tile_kind *k, int tile) {
+    const int per_image = k->down * k->across, in_image = tile % per_image;
+    return (place){tile / per_image, k->y + in_image / k->across * STEP, k->x + in_image % k->across * STEP};
+}
+
+/* The place of the tile after the one at p. */
+INLINE place place_after(const tile_kind *k, place p) {
+    p.x += STEP;
+    if (p.x < k->x + k->across * STEP) return p;
+    p.x = k->x;
+    p.y += STEP;
+    if (p.y < k->y + k->down * STEP) return p;
+    return (place){p.n + 1, k->y, k->x};
 }
 
 /* ---- transforms in one dimension; element i is at [i * stride] ---- */
@@ -106,9 +151,89 @@ INLINE void weight_adjoint(const vec *u, int stride, vec *o) {
     o[2] = c * (1 / 6.0F) - a + u5;
 }
 
+/* The same for `outputs` of 4, 3 or 2, d to o one after the other. With 3 point -2 is left out, with 2 point 2 too. */
+INLINE void input_transform_of(int outputs, const vec *d, vec *o) {
+    if (outputs == STEP) {
+        input_transform(d, 1, o);
+    } else if (outputs == 3) {
+        const vec a = d[3] - d[1];
+        o[0] = 4 * (d[0] - d[2]) + 2 * a;
+        o[1] = 3 * (d[3] - d[2]) - 6 * d[1];
+        o[2] = d[3] + 2 * d[1] - 3 * d[2];
+        o[3] = 4 * a;
+        o[4] = d[4] - d[2] - 2 * a;
+    } else {
+        o[0] = 4 * (d[0] - d[2]);
+        o[1] = -3 * (d[1] + d[2]);
+        o[2] = 3 * (d[1] - d[2]);
+        o[3] = d[3] - d[1];
+    }
+}
+
+INLINE void output_transform_of(int outputs, const vec *m, vec *o) {
+    if (outputs == STEP) {
+        output_transform(m, 1, o);
+    } else if (outputs == 3) {
+        const vec a = m[1] + m[2];
+        o[0] = m[0] + a + m[3];
+        o[1] = m[1] - m[2] + 2 * m[3];
+        o[2] = a + 4 * m[3] + m[4];
+    } else {
+        o[0] = m[0] + m[1] + m[2];
+        o[1] = m[1] - m[2] + m[3];
+    }
+}
+
+INLINE void output_adjoint_of(int outputs, const vec *y, vec *o) {
+    if (outputs == STEP) {
+        output_adjoint(y, 1, o);
+    } else if (outputs == 3) {
+        const vec a = y[0] + y[2];
+        o[0] = y[0];
+        o[1] = a + y[1];
+        o[2] = a - y[1];
+        o[3] = y[0] + 2 * y[1] + 4 * y[2];
+        o[4] = y[2];
+    } else {
+        o[0] = y[0];
+        o[1] = y[0] + y[1];
+        o[2] = y[0] - y[1];
+        o[3] = y[1];
+    }
+}
+
 /* ---- transforms of tiles ----
  * What differs from tile to tile is passed in registers: a structure that is written and at once read in other pieces waits
  * for all the stores before it, which are of products and miss L1. It was a sixth of a convolution's time. */
+
+/* f(rows, columns, ...) of a kind of tiles that are not whole, with numbers that the compiler knows. */
+#define OF_PART(f, kind, ...)                                                                                          \
+    switch ((kind)->rows * 8 + (kind)->columns) {                                                                      \
+    case 043:                                                                                                          \
+        f(4, 3, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 042:                                                                                                          \
+        f(4, 2, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 034:                                                                                                          \
+        f(3, 4, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 033:                                                                                                          \
+        f(3, 3, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 032:                                                                                                          \
+        f(3, 2, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 024:                                                                                                          \
+        f(2, 4, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 023:                                                                                                          \
+        f(2, 3, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 022:                                                                                                          \
+        f(2, 2, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    }
 
 /* Where six vectors are, `step` floats apart. Multiples that addresses do not have are kept, in bytes, and GCC 12 is kept
  * from working out each address beforehand: it would hold dozens, in vector registers (FORGET_SIX, before each use). */
@@ -200,15 +325,51 @@ INLINE int lines_of(const tiling *t, int n, int y0, int x0, int count, const flo
     return ((1 << at_most(t->w - x0, count)) - 1) & -(1 << at_least(-x0, 0));
 }
 
+/* Rows i of a tile's points from u, where they are SIDE apart, to v. */
+INLINE void store_points(int outputs, int row_point, const vec *o, float *v, size_t point, six *points) {
+    float *to = v + sz(row_point * SIDE) * point;
+    FORGET_SIX(*points);
+#pragma GCC unroll 6
+    for (int j = 0; j < outputs + 2; j++)
+        store((float *)(void *)((char *)to + nth(points, point_of(outputs, j))), o[j]);
+}
+
+/* input_tile_at of a tile that makes rows x columns outputs. */
+INLINE void input_part(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
+                       size_t point, size_t block) {
+    six across = six_of(sz(c)), points = six_of(point);
+    for (int k = 0; k < count; k += W, v += block) {
+        vec u[POINTS], o[SIDE];
+        FORGET_SIX(across);
+#pragma GCC unroll 6
+        for (int j = 0; j < columns + 2; j++) {
+            vec d[SIDE];
+#pragma GCC unroll 6
+            for (int i = 0; i < rows + 2; i++)
+                d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
+            input_transform_of(rows, d, o);
+#pragma GCC unroll 6
+            for (int i = 0; i < rows + 2; i++) u[i * SIDE + j] = o[i];
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < rows + 2; i++) {
+            input_transform_of(columns, u + i * SIDE, o);
+            store_points(columns, point_of(rows, i), o, v, point, &points);
+        }
+    }
+}
+
 /* The `count` channels at x, of c; `zeros` is SIDE pixels of them. */
-static void input_tile(const tiling *t, int n, int y, int x, const float *in, int c, int count, const float *zeros,
-                       float *v, size_t point, size_t block) {
+static void input_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *in, int c, int count,
+                       const float *zeros, float *v, size_t point, size_t block) {
     const float *row[SIDE];
-    const int columns = lines_of(t, n, y - 1, x - 1, SIDE, in, c, zeros, row);
-    if (columns == (1 << SIDE) - 1)
-        input_tile_at(row, true, columns, c, count, v, point, block);
+    const int there = lines_of(t, n, y - 1, x - 1, SIDE, in, c, zeros, row);
+    if (kind->rows < STEP || kind->columns < STEP)
+        OF_PART(input_part, kind, row, there, c, count, v, point, block)
+    else if (there == (1 << SIDE) - 1)
+        input_tile_at(row, true, there, c, count, v, point, block);
     else
-        input_tile_at(row, false, columns, c, count, v, point, block);
+        input_tile_at(row, false, there, c, count, v, point, block);
 }
 
 INLINE void grad_tile_at(const float *const *row, bool inside, int columns, int c, int count, float *v, size_t point) {
@@ -252,25 +413,51 @@ INLINE void grad_tile_at(const float *const *row, bool inside, int columns, int 
 #undef D
 }
 
-/* A dY A' of an output tile; outputs outside of the image are 0. The `count` channels at dy, of c, stored as input_tile
- * does with block = W. */
-static void grad_tile(const tiling *t, int n, int y, int x, const float *dy, int c, int count, const float *zeros,
-                      float *v, size_t point) {
-    const float *row[STEP];
-    const int columns = lines_of(t, n, y, x, STEP, dy, c, zeros, row);
-    if (columns == (1 << STEP) - 1)
-        grad_tile_at(row, true, columns, c, count, v, point);
-    else
-        grad_tile_at(row, false, columns, c, count, v, point);
+INLINE void grad_part(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
+                      size_t point) {
+    six across = six_of(sz(c)), points = six_of(point);
+    for (int k = 0; k < count; k += W, v += W) {
+        vec u[POINTS], o[SIDE];
+        FORGET_SIX(across);
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) {
+            vec d[STEP];
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; i++)
+                d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
+            output_adjoint_of(rows, d, o);
+#pragma GCC unroll 6
+            for (int i = 0; i < rows + 2; i++) u[i * SIDE + j] = o[i];
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < rows + 2; i++) {
+            output_adjoint_of(columns, u + i * SIDE, o);
+            store_points(columns, point_of(rows, i), o, v, point, &points);
+        }
+    }
 }
 
-/* One row of outputs to dst, `columns` of them being in the image; at `more`, unless NULL, is what is added. */
-INLINE void write_row(const vec *row, float *dst, const float *more, int columns, six *across) {
+/* A dY A' of an output tile; outputs outside of the image are 0. The `count` channels at dy, of c, stored as input_tile
+ * does with block = W. */
+static void grad_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *dy, int c, int count,
+                      const float *zeros, float *v, size_t point) {
+    const float *row[STEP];
+    const int there = lines_of(t, n, y, x, STEP, dy, c, zeros, row);
+    if (kind->rows < STEP || kind->columns < STEP)
+        OF_PART(grad_part, kind, row, there, c, count, v, point)
+    else if (there == (1 << STEP) - 1)
+        grad_tile_at(row, true, there, c, count, v, point);
+    else
+        grad_tile_at(row, false, there, c, count, v, point);
+}
+
+/* One row of `made` outputs to dst, `columns` of them being in the image; at `more`, unless NULL, is what is added. */
+INLINE void write_row(int made, const vec *row, float *dst, const float *more, int columns, six *across) {
     vec o[STEP];
-    output_transform(row, 1, o);
+    output_transform_of(made, row, o);
     FORGET_SIX(*across);
 #pragma GCC unroll 4
-    for (int j = 0; j < STEP; j++) {
+    for (int j = 0; j < made; j++) {
         if (j >= columns) break;
         float *to = (float *)(void *)((char *)dst + nth(across, j));
         store(to, more != NULL ? load(nth_of(more, across, j)) + o[j] : o[j]);
@@ -285,10 +472,10 @@ typedef struct outputs {
     int rows, columns;
 } outputs;
 
-INLINE void write_output_row(const vec *row, const outputs *w, bool whole, int i, int k, six *across) {
+INLINE void write_output_row(int made, const vec *row, const outputs *w, bool whole, int i, int k, six *across) {
     if (!whole && i >= w->rows) return;
     const float *more = w->more != NULL ? w->more + sz(i) * w->line + k : NULL;
-    write_row(row, w->y + sz(i) * w->line + k, more, whole ? STEP : w->columns, across);
+    write_row(made, row, w->y + sz(i) * w->line + k, more, whole ? made : w->columns, across);
 }
 
 /* Rows 0 and 2 come from the sums of pairs of rows of m, 1 and 3 from the differences. What is to be added to all
@@ -308,29 +495,56 @@ INLINE void output_tile_at(const float *m, size_t point, int count, const float 
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j + M(2, j), b = M(3, j) + M(4, j);
             r[j] = M(0, j) + a + b, q[j] = a + 4 * b;
         }
-        write_output_row(r, w, whole, 0, k, &across);
-        write_output_row(q, w, whole, 2, k, &across);
+        write_output_row(STEP, r, w, whole, 0, k, &across);
+        write_output_row(STEP, q, w, whole, 2, k, &across);
         FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j - M(2, j), b = M(3, j) - M(4, j);
             r[j] = a + 2 * b, q[j] = a + 8 * b + M(5, j);
         }
-        write_output_row(r, w, whole, 1, k, &across);
-        write_output_row(q, w, whole, 3, k, &across);
+        write_output_row(STEP, r, w, whole, 1, k, &across);
+        write_output_row(STEP, q, w, whole, 3, k, &across);
     }
 #undef M
 }
 
+/* output_tile_at of a tile that makes rows x columns outputs. */
+INLINE void output_part(int rows, int columns, const float *m, size_t point, int count, const float *bias,
+                        const outputs *w, int c) {
+    six points = six_of(point), across = six_of(sz(c));
+    for (int k = 0; k < count; k += W) {
+        const vec shift = bias != NULL ? load(bias + k) : (vec){0};
+        vec u[STEP * SIDE], o[STEP];
+        FORGET_SIX(points);
+#pragma GCC unroll 6
+        for (int j = 0; j < columns + 2; j++) {
+            vec d[SIDE];
+#pragma GCC unroll 6
+            for (int i = 0; i < rows + 2; i++)
+                d[i] = load(nth_of(m + sz(point_of(rows, i) * SIDE) * point + k, &points, point_of(columns, j)));
+            if (j == 1) d[1] += shift;
+            output_transform_of(rows, d, o);
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; i++) u[i * SIDE + j] = o[i];
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) write_output_row(columns, u + i * SIDE, w, false, i, k, &across);
+    }
+}
+
 /* y = A' m A + what is to be added, for channels first.. of which there are `count`, a multiple of W. */
-static void output_tile(const tiling *t, int n, int y, int x, const float *m, size_t point, int first, int count, int c,
-                        const ath_conv_add *add, float *out) {
+static void output_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *m, size_t point,
+                        int first, int count, int c, const ath_conv_add *add, float *out) {
     const size_t line = sz(t->w) * sz(c), at = sz(n) * sz(t->h) * line + sz(y) * line + sz(x) * sz(c) + sz(first);
     const float *bias = add->bias != NULL ? add->bias + sz(n) * add->bias_step + first : NULL;
-    const outputs w = {out + at, add->residual != NULL ? add->residual + at : NULL, line, at_most(t->h - y, STEP),
-                       at_most(t->w - x, STEP)};
-    if (w.rows == STEP && w.columns == STEP && w.more == NULL)
+    const outputs w = {out + at, add->residual != NULL ? add->residual + at : NULL, line, at_most(t->h - y, kind->rows),
+                       at_most(t->w - x, kind->columns)};
+    if (kind->rows < STEP || kind->columns < STEP)
+        OF_PART(output_part, kind, m, point, count, bias, &w, c)
+    else if (w.rows == STEP && w.columns == STEP && w.more == NULL)
         output_tile_at(m, point, count, bias, &w, true, c);
     else
         output_tile_at(m, point, count, bias, &w, false, c);
 }
+#undef OF_PART
