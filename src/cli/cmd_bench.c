@@ -188,7 +188,8 @@ static void sampling_step(void *self) {
     ath_evaluate(s->workers, s->m, s->n, s->x, s->t, NULL, NULL, s->f);
 }
 
-static ath_status bench_sampling(const options *o, ath_model *m, double *out, ath_err *err) {
+/* *micro: what was taken */
+static ath_status bench_sampling(const options *o, ath_model *m, int *micro, double *out, ath_err *err) {
     const size_t len = (size_t)o->batch * (size_t)m->image.h * (size_t)m->image.w * (size_t)m->image.c;
     sampling s = {.m = m, .n = o->batch};
     ath_status status = ath_workers_create(&s.workers, m, o->threads, o->micro_batch, ATH_FORWARD, err);
@@ -199,6 +200,7 @@ static ath_status bench_sampling(const options *o, ath_model *m, double *out, at
     if (status == ATH_OK) {
         ath_rng_normal((ath_rng){0}, ATH_S_START, 0, s.x, len);
         for (int i = 0; i < o->batch; i++) s.t[i] = 500;
+        *micro = ath_workers_micro_batch(s.workers);
         ath_workers_use(s.workers, m->params);
         status = measure(o, s.workers, "sampling", sampling_step, &s, out, err);
     }
@@ -248,11 +250,13 @@ static int run(int argc, char **argv) {
     }
     ath_model *m = NULL;
     double train = 0, sample = 0;
-    int micro = 0;
+    int micro = 0, sampling_micro = 0;
     if (status == ATH_OK) status = make_model(&o, &m, &err);
     if (status == ATH_OK) micro = o.micro_batch ? o.micro_batch : ath_micro_batch(m->graph, o.batch);
     if (status == ATH_OK && strcmp(o.mode, "sample") != 0) status = bench_training(&o, m, micro, &train, &err);
-    if (status == ATH_OK && strcmp(o.mode, "train") != 0) status = bench_sampling(&o, m, &sample, &err);
+    if (status == ATH_OK && strcmp(o.mode, "train") != 0)
+        status = bench_sampling(&o, m, &sampling_micro, &sample, &err);
+    if (train == 0) micro = sampling_micro;
     if (status == ATH_OK) report(&o, m, micro, train, sample);
     ath_model_destroy(m);
     return status == ATH_OK ? CLI_OK : cli_fail("bench", status, &err);
