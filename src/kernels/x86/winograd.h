@@ -162,6 +162,7 @@ static void transform_input(const winograd *d, const tile_kind *kind, const floa
 static void multiply_panel(const winograd *d, const tile_kind *kind, const float *v, const float *u, size_t u_stride,
                            int k0, int depth, bool wide, int count, float *m) {
     const grouping groups = grouping_of(count);
+    const int first = groups.size + (groups.large > 0); /* rows of a point's first group */
     for (int e = 0; e < POINTS; e++, m += d->m_point, v += d->v_point, u += u_stride) {
         if (!(kind->points >> e & 1)) continue;
         const float *rows = v;
@@ -169,7 +170,9 @@ static void multiply_panel(const winograd *d, const tile_kind *kind, const float
         for (int g = 0; g < groups.groups; g++) {
             const int mr = groups.size + (g < groups.large);
             const float *next = rows + sz(mr) * sz(d->from);
-            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, wide, next + sz(k0) * sz(mr));
+            const float *then = g + 1 < groups.groups ? next + sz(k0) * sz(groups.size + (g + 1 < groups.large))
+                                                      : v + d->v_point + sz(k0) * sz(first);
+            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, wide, then);
             rows = next;
             c += mr * PANEL;
         }
