@@ -8,7 +8,7 @@
 /* Begins at a cache line. What is in it is not defined. */
 void *ath_pages(size_t bytes);
 /* The same full of zeros, which are written: pages of calloc that are read before they are written are faulted in
- * twice, the second time with an interrupt of all other threads, which took a second and a half of the first update. */
+ * twice, the second time with an interrupt of all other threads, which took half a second of cifar-ddpm's first update. */
 void *ath_pages_zero(size_t bytes);
 
 #endif

@@ -47,7 +47,7 @@ INLINE vec exp_within(vec x, float sign) {
 /* Above 89 it is infinite, below -104 zero, of NaN NaN. */
 INLINE vec vec_exp(vec x) { return exp_within(vec_max(splat(-104.0F), vec_min(splat(89.0F), x)), 1); }
 
-/* 1/d for 1 <= d < 2^126. The estimate has 14 bits and Newton's step doubles them; silu_vjp
+/* 1/d for 1 <= d < 2^127; the last digits are lost above 2^126, where it is denormal. The estimate has 14 bits and Newton's step doubles them; silu_vjp
  * measures a tenth faster with it than by dividing 16 floats; dividing 8 is fast. */
 INLINE vec reciprocal(vec d) {
 #if ATH_W == 16
@@ -58,8 +58,8 @@ INLINE vec reciprocal(vec d) {
 #endif
 }
 
-/* x no less than -87: below, silu and its slope are less than 2e-36, and exp(-x) would pass the range of `reciprocal`. */
-INLINE vec silu_range(vec x) { return vec_max(splat(-87.0F), x); }
+/* x no less than -88: below, silu and its slope are less than 1e-36, and exp(-x) would become infinite. */
+INLINE vec silu_range(vec x) { return vec_max(splat(-88.0F), x); }
 /* exp(-x) of such an x; exp(-104) is 0 */
 INLINE vec exp_of_minus(vec x) { return exp_within(vec_min(splat(104.0F), x), -1); }
 
