@@ -15,8 +15,8 @@ typedef struct ath_workers ath_workers;
 int ath_micro_batch(const ath_graph *g, int batch);
 
 /* `threads` 0 means all cores this process may use. micro_batch is 1 to 256, or 0: the largest power of two up to 8
- * whose activations stay below 64 MiB, which is for evaluation, where results do not depend on it. `want` as in
- * plan.h. The model is borrowed. */
+ * whose activations stay below 64 MiB, or below 5 MiB where packed weights are small (32 MiB), which is for evaluation,
+ * where results do not depend on it. `want` as in plan.h. The model is borrowed. */
 ath_status ath_workers_create(ath_workers **out, const ath_model *m, int threads, int micro_batch, unsigned want,
                               ath_err *err);
 void ath_workers_destroy(ath_workers *w); /* accepts NULL */
