@@ -8,8 +8,8 @@
 
 static inline const char *shape_name(const ath_conv_shape *s) {
     static char text[120];
-    snprintf(text, sizeof text, "n %d, %dx%d, %d -> %d channels, kernel %d, stride %d, pad (%d,%d)", s->n, s->h, s->w,
-             s->c_in, s->c_out, s->kernel, s->stride, s->pad_before, s->pad_after);
+    snprintf(text, sizeof text, "n %d, %dx%d, %d -> %d channels, kernel %d, stride %d, pad (%d,%d)%s", s->n, s->h, s->w,
+             s->c_in, s->c_out, s->kernel, s->stride, s->pad_before, s->pad_after, s->upsampled ? ", upsampled" : "");
     return text;
 }
 
@@ -19,7 +19,7 @@ typedef struct sizes {
 
 static inline sizes sizes_of(const ath_conv_shape *s) {
     const size_t n = (size_t)s->n, ci = (size_t)s->c_in, co = (size_t)s->c_out;
-    return (sizes){.x = n * (size_t)s->h * (size_t)s->w * ci,
+    return (sizes){.x = n * (size_t)s->h * (size_t)s->w * ci / (s->upsampled ? 4 : 1),
                    .y = n * (size_t)ath_conv_out(s->h, s) * (size_t)ath_conv_out(s->w, s) * co,
                    .w = (size_t)s->kernel * (size_t)s->kernel * ci * co,
                    .co = co};
@@ -34,6 +34,7 @@ __attribute__((no_sanitize("address", "undefined"))) static inline void convolve
                                                                                  double *db) {
     const sizes z = sizes_of(s);
     const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), ci = s->c_in, co = s->c_out;
+    const int zoom = s->upsampled ? 2 : 1;
     memset(dx, 0, z.x * sizeof *dx);
     memset(dw, 0, z.w * sizeof *dw);
     memset(db, 0, z.co * sizeof *db);
@@ -48,7 +49,8 @@ __attribute__((no_sanitize("address", "undefined"))) static inline void convolve
                     const int iy = oy * s->stride - s->pad_before + tap / s->kernel;
                     const int ix = ox * s->stride - s->pad_before + tap % s->kernel;
                     if (iy < 0 || ix < 0 || iy >= s->h || ix >= s->w) continue;
-                    const size_t xi = (size_t)((n * s->h + iy) * s->w + ix) * (size_t)ci;
+                    const size_t xi =
+                        (size_t)((n * (s->h / zoom) + iy / zoom) * (s->w / zoom) + ix / zoom) * (size_t)ci;
                     const size_t yi = (size_t)((n * oh + oy) * ow + ox) * (size_t)co;
                     for (int i = 0; i < ci; i++)
                         for (int o = 0; o < co; o++) {

@@ -65,6 +65,21 @@ static ath_tensor strided_and_1x1(subject *s) {
     return ath_conv2d(s->g, normed(s, down, "norm2"), "out", 3, (ath_conv){.kernel = 1});
 }
 
+static ath_tensor upsampled(subject *s) { return ath_upsample2(s->g, image(s, "x")); }
+static ath_tensor upsample_conv(subject *s) { return conv(s, upsampled(s), "conv"); }
+static ath_tensor upsample_linear(subject *s) { return ath_linear(s->g, upsampled(s), "linear", 20, false); }
+static ath_tensor upsample_conv_vector_residual(subject *s) {
+    const ath_tensor x = upsampled(s), v = vector(s, "v"), r = given(s, "r", 2 * s->h, 2 * s->w, s->c);
+    return ath_add(s->g, r, ath_add(s->g, conv(s, x, "conv"), v));
+}
+/* As in the U-Net: what is upsampled has other readers, what comes of it too. */
+static ath_tensor upsampled_block(subject *s) {
+    const ath_tensor x = image(s, "x"), before = conv(s, normed(s, x, "norm1"), "conv1");
+    const ath_tensor y = conv(s, ath_upsample2(s->g, before), "up");
+    const ath_tensor pooled = ath_avg_pool2(s->g, ath_add(s->g, y, conv(s, normed(s, y, "norm2"), "conv2")));
+    return ath_add(s->g, pooled, before);
+}
+
 static ath_tensor joined(subject *s, bool scaled) {
     const ath_tensor a = image(s, "a"), b = given(s, "b", s->h, s->w, s->c / 2);
     return ath_concat(s->g, a, b, scaled ? input(s, "scales", 1, 1, 2) : none, 1);
@@ -168,6 +183,10 @@ static ath_tensor sum_with_vector_read_twice(subject *s) {
     return ath_add(s->g, ath_gelu(s->g, y), y);
 }
 
+static ath_tensor upsampling_read_twice(subject *s) {
+    const ath_tensor x = upsampled(s);
+    return ath_add(s->g, conv(s, x, "conv"), x);
+}
 static ath_tensor output_is_the_norm(subject *s) {
     const ath_tensor y = ath_group_norm(s->g, image(s, "x"), "norm", 4, 1e-5);
     conv(s, ath_silu(s->g, y), "conv");
@@ -279,6 +298,13 @@ static void what_is_before_and_after_a_convolution_goes_into_it(void **state) {
     CHECK_PATTERNS(list, ones);
 }
 
+static void upsampling_goes_into_the_convolution_that_reads_it(void **state) {
+    (void)state;
+    const pattern list[] = {PATTERN(upsample_conv, 1, 1), PATTERN(upsample_linear, 1, 1),
+                            PATTERN(upsample_conv_vector_residual, 1, 1), PATTERN(upsampled_block, 5, 5)};
+    CHECK_PATTERNS(list, ones);
+}
+
 static const pattern concats[] = {PATTERN(concat_norm_silu_conv, 1, 2),
                                   PATTERN(concat_linear, 1, 2),
                                   PATTERN(concat_of_a_tensor_with_itself, 1, 2),
@@ -303,7 +329,7 @@ static void what_is_read_by_others_stays(void **state) {
                             PATTERN(shifted_read_twice, 4, 4),   PATTERN(conv_read_twice, 3, 3),
                             PATTERN(conv_added_to_itself, 2, 2), PATTERN(sum_with_vector_read_twice, 3, 3),
                             PATTERN(output_is_the_norm, 3, 3),   PATTERN(output_is_the_silu, 3, 3),
-                            PATTERN(output_is_the_conv, 2, 2)};
+                            PATTERN(output_is_the_conv, 2, 2),   PATTERN(upsampling_read_twice, 2, 2)};
     CHECK_PATTERNS(list, ones);
 }
 
@@ -347,6 +373,7 @@ static void images_that_are_normed_some_at_a_time_are_no_others(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_before_and_after_a_convolution_goes_into_it),
+        cmocka_unit_test(upsampling_goes_into_the_convolution_that_reads_it),
         cmocka_unit_test(concats_are_not_made_unless_inputs_gradients_are_wanted),
         cmocka_unit_test(parts_of_concats_may_have_a_scale_for_each_image),
         cmocka_unit_test(what_is_read_by_others_stays),

@@ -6,12 +6,15 @@
 /* ---- what is added ---- */
 
 static const ath_conv_shape added_to[] = {
-    /* n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after */
-    {3, 5, 7, 3, 5, 3, 1, 1, 1},    {2, 7, 5, 16, 48, 1, 1, 0, 0},  {3, 1, 1, 24, 100, 1, 1, 0, 0},
-    {2, 8, 6, 24, 24, 3, 2, 0, 1},  {3, 9, 11, 64, 3, 3, 1, 1, 1},  {2, 28, 28, 1, 32, 3, 1, 1, 1},
-    {4, 7, 7, 40, 33, 3, 1, 0, 0},  {3, 5, 6, 16, 16, 3, 1, 1, 1},  {3, 11, 10, 16, 48, 3, 1, 1, 1},
-    {2, 9, 8, 32, 16, 3, 1, 1, 1},  {3, 4, 4, 40, 33, 3, 1, 1, 1},  {5, 4, 4, 32, 48, 3, 1, 1, 1},
-    {2, 14, 9, 48, 80, 3, 1, 1, 1}, {2, 8, 8, 144, 128, 3, 1, 1, 1}};
+    /* n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after, upsampled */
+    {3, 5, 7, 3, 5, 3, 1, 1, 1, false},     {2, 7, 5, 16, 48, 1, 1, 0, 0, false},
+    {3, 1, 1, 24, 100, 1, 1, 0, 0, false},  {2, 8, 6, 24, 24, 3, 2, 0, 1, false},
+    {3, 9, 11, 64, 3, 3, 1, 1, 1, false},   {2, 28, 28, 1, 32, 3, 1, 1, 1, false},
+    {4, 7, 7, 40, 33, 3, 1, 0, 0, false},   {3, 5, 6, 16, 16, 3, 1, 1, 1, false},
+    {3, 11, 10, 16, 48, 3, 1, 1, 1, false}, {2, 9, 8, 32, 16, 3, 1, 1, 1, false},
+    {3, 4, 4, 40, 33, 3, 1, 1, 1, false},   {5, 4, 4, 32, 48, 3, 1, 1, 1, false},
+    {2, 14, 9, 48, 80, 3, 1, 1, 1, false},  {2, 8, 8, 144, 128, 3, 1, 1, 1, false},
+    {3, 10, 8, 32, 48, 3, 1, 1, 1, true},   {2, 4, 6, 24, 40, 3, 1, 1, 1, true}};
 enum { N_ADDED = sizeof added_to / sizeof *added_to };
 
 /* The three products of a shape in double, of random arrays. */
@@ -132,7 +135,8 @@ static void parts_of_a_convolution_are_the_whole(void **state) {
     (void)state;
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
-    const ath_conv_shape large = {1, 32, 32, 64, 96, 3, 1, 1, 1}, remade = {1, 8, 8, 144, 160, 3, 1, 1, 1};
+    const ath_conv_shape large = {1, 32, 32, 64, 96, 3, 1, 1, 1, false},
+                         remade = {1, 8, 8, 144, 160, 3, 1, 1, 1, false};
     for (int t = 0; t < n_tables; t++) {
         for (int i = 0; i < N_ADDED; i++) {
             check_parts(table[t], &added_to[i]);
@@ -174,10 +178,12 @@ static void check_weight_sum(const ath_kernels *k, const ath_conv_shape *s) {
 }
 
 /* Weight gradients in squares of channels, in one block of tiles and in several, and in one or two tiles directly. */
-static const ath_conv_shape squares[] = {{2, 8, 8, 96, 160, 3, 1, 1, 1},   {1, 12, 12, 160, 96, 3, 1, 1, 1},
-                                         {3, 16, 16, 96, 160, 3, 1, 1, 1}, {5, 16, 16, 80, 96, 3, 1, 1, 1},
-                                         {5, 16, 16, 144, 80, 3, 1, 1, 1}, {3, 28, 28, 64, 64, 3, 1, 1, 1},
-                                         {3, 14, 14, 16, 48, 3, 1, 1, 1},  {2, 4, 4, 96, 160, 3, 1, 1, 1}};
+static const ath_conv_shape squares[] = {
+    {2, 8, 8, 96, 160, 3, 1, 1, 1, false},   {1, 12, 12, 160, 96, 3, 1, 1, 1, false},
+    {3, 16, 16, 96, 160, 3, 1, 1, 1, false}, {5, 16, 16, 80, 96, 3, 1, 1, 1, false},
+    {5, 16, 16, 144, 80, 3, 1, 1, 1, false}, {3, 28, 28, 64, 64, 3, 1, 1, 1, false},
+    {3, 14, 14, 16, 48, 3, 1, 1, 1, false},  {2, 4, 4, 96, 160, 3, 1, 1, 1, false},
+    {3, 16, 16, 80, 96, 3, 1, 1, 1, true}};
 enum { N_SQUARES = sizeof squares / sizeof *squares };
 
 static void a_weight_gradient_is_added_with_the_bits_it_is_written_with(void **state) {
@@ -193,10 +199,11 @@ static void a_weight_gradient_is_added_with_the_bits_it_is_written_with(void **s
 /* ---- many channels ---- */
 
 /* c_in * c_out >= 128 * 128: weights are transformed as they are needed, 64 channels read at a time. */
-static const ath_conv_shape wide[] = {{1, 8, 8, 128, 128, 3, 1, 1, 1}, {2, 8, 8, 128, 128, 3, 1, 1, 1},
-                                      {1, 8, 8, 256, 128, 3, 1, 1, 1}, {3, 16, 16, 144, 128, 3, 1, 1, 1},
-                                      {2, 8, 8, 128, 144, 3, 1, 1, 1}, {1, 5, 6, 208, 80, 3, 1, 1, 1},
-                                      {2, 7, 9, 112, 176, 3, 1, 1, 1}, {5, 16, 16, 128, 144, 3, 1, 1, 1}};
+static const ath_conv_shape wide[] = {{1, 8, 8, 128, 128, 3, 1, 1, 1, false}, {2, 8, 8, 128, 128, 3, 1, 1, 1, false},
+                                      {1, 8, 8, 256, 128, 3, 1, 1, 1, false}, {3, 16, 16, 144, 128, 3, 1, 1, 1, false},
+                                      {2, 8, 8, 128, 144, 3, 1, 1, 1, false}, {1, 5, 6, 208, 80, 3, 1, 1, 1, false},
+                                      {2, 7, 9, 112, 176, 3, 1, 1, 1, false}, {5, 16, 16, 128, 144, 3, 1, 1, 1, false},
+                                      {2, 8, 8, 256, 256, 3, 1, 1, 1, true}};
 enum { N_WIDE = sizeof wide / sizeof *wide };
 
 /* Largest of forward's, the input gradient's and the weight gradient's error. */

@@ -9,8 +9,8 @@ typedef struct seen {
     int readers, reader; /* how many read its tensor, and the last of them */
     bool gone;           /* part of another node's operation */
     /* of a convolution */
-    int silu, scale_shift, norm, source; /* what comes before; whose tensor it reads in the end */
-    int add_vector, add, residual;       /* what comes after */
+    int silu, scale_shift, norm, upsample, source; /* what comes before; whose tensor it reads in the end */
+    int add_vector, add, residual;                 /* what comes after */
     /* of the last node of what comes after */
     int conv;
 } seen;
@@ -38,11 +38,17 @@ static void count_readers(fusion *f) {
     f->node[ath_graph_output(f->g).id - 1].readers += 2; /* the caller: never only one */
 }
 
-/* group_norm -> [scale_shift ->] silu before convolution i. */
+/* group_norm -> [scale_shift ->] silu, or upsample2, before convolution i. */
 static void look_before(fusion *f, int i) {
     seen *conv = &f->node[i];
-    conv->silu = conv->scale_shift = conv->norm = -1;
+    conv->silu = conv->scale_shift = conv->norm = conv->upsample = -1;
     conv->source = maker(f, i, 0);
+    if (is(f, conv->source, "upsample2") && read_once(f, conv->source)) {
+        conv->upsample = conv->source;
+        conv->source = maker(f, conv->upsample, 0);
+        f->node[conv->upsample].gone = true;
+        return;
+    }
     int silu = conv->source, shift = -1;
     if (!is(f, silu, "silu") || !read_once(f, silu)) return;
     int norm = maker(f, silu, 0);
@@ -85,7 +91,7 @@ static void look_after(fusion *f, int i) {
 
 static bool takes_parts(const fusion *f, int i) {
     const ath_node *node = node_at(f, i);
-    return f->node[i].norm >= 0 || (node->at.conv.kernel == 1 && node->at.conv.stride == 1 &&
+    return f->node[i].norm >= 0 || (f->node[i].upsample < 0 && node->at.conv.kernel == 1 && node->at.conv.stride == 1 &&
                                     node->at.conv.pad_before == 0 && node->at.conv.pad_after == 0);
 }
 
@@ -127,6 +133,7 @@ static ath_node *copy_conv(const fusion *f, ath_graph *to, int i, const int32_t 
         copy->x[CONV_X2_SCALES] = map[concat->x[2]];
         copy->at.conv.index = concat->at.scaled.index;
     }
+    copy->at.conv.upsampled = conv->upsample >= 0;
     if (conv->norm >= 0) {
         const ath_node *norm = node_at(f, conv->norm);
         copy->at.conv.groups = norm->at.norm.groups;

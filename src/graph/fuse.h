@@ -7,6 +7,7 @@
  *
  *     [concat ->] group_norm -> [scale_shift ->] silu -> conv2d -> [+ vector] -> [+ residual]
  *     concat -> 1x1 conv2d, linear
+ *     upsample2 -> conv2d
  *
  * and the parts of these that are there as one convolution each (ops/conv2d.c), where nobody else reads what lies
  * between. A concat goes when all its readers take the two parts. `inputs`: the gradients of inputs are wanted, for which

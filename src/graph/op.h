@@ -25,7 +25,8 @@ typedef struct ath_node {
             int groups; /* of the group norm that is fused with it, 0: none */
             float eps;
             bool silu;
-            int index; /* of the scale of the second part of x */
+            int index;      /* of the scale of the second part of x */
+            bool upsampled; /* x is read through upsample2 */
         } conv;
         struct {
             int groups;

@@ -17,9 +17,13 @@
 
 /* A 2-D convolution (cross-correlation, as in every framework) of n images.
  * out_h = (h + pad_before + pad_after - kernel) / stride + 1, and so out_w; the
- * asymmetric padding of DDPM's downsampling is pad_before 0, pad_after 1. */
+ * asymmetric padding of DDPM's downsampling is pad_before 0, pad_after 1.
+ *
+ * `upsampled`: x is read through nearest-neighbour upsampling by two. h and w, which are even, are those that the
+ * convolution sees; x and its gradient are stored at half of both, (n,h/2,w/2,c_in). */
 typedef struct ath_conv_shape {
     int n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after;
+    bool upsampled;
 } ath_conv_shape;
 
 static inline int ath_conv_out(int size, const ath_conv_shape *s) {
@@ -82,7 +86,8 @@ typedef struct ath_kernels {
     size_t (*conv_pack_floats)(const ath_conv_shape *s, ath_conv_pass pass);
     void (*conv_pack)(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed);
     size_t (*conv_scratch_floats)(const ath_conv_shape *s, ath_conv_pass pass);
-    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in)) + add: see ath_conv_add. `part` is of the output channels. */
+    /* y (n,out_h,out_w,c_out) = conv(x (n,h,w,c_in) or as upsampled says) + add: see ath_conv_add. `part` is of the output
+     * channels. */
     void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
                          float *y, float *scratch);
     /* The most parts that conv_forward is worth dividing into, 1 when it is not: threads take a while to wake. */

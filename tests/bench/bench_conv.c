@@ -53,7 +53,7 @@ static float *random_floats(size_t len) {
 static double now_possible(const ath_kernels *k) {
     static float *x, *w, *y, *packed, *scratch;
     static const ath_kernels *of;
-    const ath_conv_shape s = {1, 84, 1, 64, 256, 1, 1, 0, 0};
+    const ath_conv_shape s = {1, 84, 1, 64, 256, 1, 1, 0, 0, false};
     if (of != k) {
         of = k;
         x = random_floats(84 * 64), w = random_floats(64 * 256), y = random_floats(84 * 256);
@@ -109,7 +109,7 @@ int main(int argc, char **argv) {
             const layer *y = &layers[l];
             job j = {.k = table[t]};
             const int before = y->stride == 2 && y->hw % 2 == 0 && y->c_in > 64 ? 0 : 1;
-            j.s = (ath_conv_shape){n, y->hw, y->hw, y->c_in, y->c_out, 3, y->stride, before, 1};
+            j.s = (ath_conv_shape){n, y->hw, y->hw, y->c_in, y->c_out, 3, y->stride, before, 1, false};
             if (y->stride == 0) j.s.kernel = j.s.stride = 1, j.s.pad_before = j.s.pad_after = 0;
             const size_t taps = (size_t)(j.s.kernel * j.s.kernel);
             char name[40];

@@ -4,6 +4,7 @@
  * What surrounds a convolution in these networks is done with it when fuse.c has put it together:
  *
  *     y = conv(silu(group_norm([x, s x2]) (1 + scale) + shift)) + bias + vector + residual
+ *     y = conv(upsample2(x)) + bias + vector + residual
  *
  * The normalised and activated input is work memory, made again in the vjp, so that of all this only x and x2 are
  * kept; they are never concatenated. Without a norm, [x, s x2] is two convolutions with a part of the weights each. */
@@ -12,9 +13,11 @@
 #include "kernels/norm.h"
 
 static ath_conv_shape shape_of(const ath_node *node, ath_shape x, int n, int c_in) {
+    const bool upsampled = node->at.conv.upsampled;
     return (ath_conv_shape){.n = n,
-                            .h = x.h,
-                            .w = x.w,
+                            .h = upsampled ? 2 * x.h : x.h,
+                            .w = upsampled ? 2 * x.w : x.w,
+                            .upsampled = upsampled,
                             .c_in = c_in,
                             .c_out = node->y.c,
                             .kernel = node->at.conv.kernel,

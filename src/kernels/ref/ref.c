@@ -18,6 +18,15 @@ static int one_part(const ath_conv_shape *s) {
     return 1;
 }
 
+/* How often a pixel of x is seen in each direction. */
+static int zoom_of(const ath_conv_shape *s) { return s->upsampled ? 2 : 1; }
+
+/* Where pixel (y,x) of image n, as the convolution sees it, is stored. */
+static size_t pixel_of(const ath_conv_shape *s, int n, int y, int x) {
+    const int zoom = zoom_of(s), h = s->h / zoom, w = s->w / zoom;
+    return (size_t)(n * h + y / zoom) * (size_t)w + (size_t)(x / zoom);
+}
+
 /* y[n,oy,ox,co] = bias[n,co] + residual[n,oy,ox,co] + sum over ky, kx, ci of x[n, oy*stride+ky-pad, ox*stride+kx-pad, ci] w[ky,kx,ci,co] */
 static void conv_forward(const ath_conv_shape *s, const float *x, const float *w, ath_conv_add add, ath_part part,
                          float *y, float *scratch) {
@@ -37,7 +46,7 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *w
                             const int iy = oy * s->stride + ky - s->pad_before,
                                       ix = ox * s->stride + kx - s->pad_before;
                             if (iy < 0 || iy >= s->h || ix < 0 || ix >= s->w) continue;
-                            const float *xp = x + ((size_t)(n * s->h + iy) * (size_t)s->w + (size_t)ix) * ci;
+                            const float *xp = x + pixel_of(s, n, iy, ix) * ci;
                             const float *wp = w + (size_t)(ky * k + kx) * ci * co + o;
                             for (size_t i = 0; i < ci; i++) sum += (double)xp[i] * (double)wp[i * co];
                         }
@@ -45,27 +54,37 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *w
                 }
 }
 
-/* dx[n,iy,ix,ci] = sum over the outputs that read it of dy[n,oy,ox,co] w[ky,kx,ci,co] */
+/* The sum over the outputs that read channel ci of pixel (iy,ix) of image n of dy[n,oy,ox,co] w[ky,kx,ci,co] */
+static double pixel_grad(const ath_conv_shape *s, const float *dy, const float *w, int n, int iy, int ix, size_t i) {
+    const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), k = s->kernel;
+    const size_t ci = (size_t)s->c_in, co = (size_t)s->c_out;
+    double sum = 0;
+    for (int ky = 0; ky < k; ky++)
+        for (int kx = 0; kx < k; kx++) {
+            const int y = iy + s->pad_before - ky, x = ix + s->pad_before - kx;
+            if (y < 0 || x < 0 || y % s->stride || x % s->stride) continue;
+            const int oy = y / s->stride, ox = x / s->stride;
+            if (oy >= oh || ox >= ow) continue;
+            const float *dyp = dy + ((size_t)(n * oh + oy) * (size_t)ow + (size_t)ox) * co;
+            const float *wp = w + ((size_t)(ky * k + kx) * ci + i) * co;
+            for (size_t o = 0; o < co; o++) sum += (double)dyp[o] * (double)wp[o];
+        }
+    return sum;
+}
+
+/* dx[n,iy,ix,ci] = the sum of pixel_grad over the places where it is seen */
 static void conv_input_grad(const ath_conv_shape *s, const float *dy, const float *w, float *dx, bool acc,
                             float *scratch) {
     (void)scratch;
-    const int oh = ath_conv_out(s->h, s), ow = ath_conv_out(s->w, s), k = s->kernel;
-    const size_t ci = (size_t)s->c_in, co = (size_t)s->c_out;
+    const int zoom = zoom_of(s);
+    const size_t ci = (size_t)s->c_in;
     for (int n = 0; n < s->n; n++)
-        for (int iy = 0; iy < s->h; iy++)
-            for (int ix = 0; ix < s->w; ix++, dx += ci)
+        for (int iy = 0; iy < s->h; iy += zoom)
+            for (int ix = 0; ix < s->w; ix += zoom, dx += ci)
                 for (size_t i = 0; i < ci; i++) {
                     double sum = 0;
-                    for (int ky = 0; ky < k; ky++)
-                        for (int kx = 0; kx < k; kx++) {
-                            const int y = iy + s->pad_before - ky, x = ix + s->pad_before - kx;
-                            if (y < 0 || x < 0 || y % s->stride || x % s->stride) continue;
-                            const int oy = y / s->stride, ox = x / s->stride;
-                            if (oy >= oh || ox >= ow) continue;
-                            const float *dyp = dy + ((size_t)(n * oh + oy) * (size_t)ow + (size_t)ox) * co;
-                            const float *wp = w + ((size_t)(ky * k + kx) * ci + i) * co;
-                            for (size_t o = 0; o < co; o++) sum += (double)dyp[o] * (double)wp[o];
-                        }
+                    for (int seen = 0; seen < zoom * zoom; seen++)
+                        sum += pixel_grad(s, dy, w, n, iy + seen / zoom, ix + seen % zoom, i);
                     dx[i] = (float)sum + (acc ? dx[i] : 0);
                 }
 }
@@ -88,7 +107,7 @@ static void conv_weight_grad(const ath_conv_shape *s, const float *x, const floa
                             for (int ox = 0; ox < ow; ox++) {
                                 const int ix = ox * s->stride + kx - s->pad_before;
                                 if (ix < 0 || ix >= s->w) continue;
-                                const size_t p = (size_t)(n * s->h + iy) * (size_t)s->w + (size_t)ix;
+                                const size_t p = pixel_of(s, n, iy, ix);
                                 const size_t q = (size_t)(n * oh + oy) * (size_t)ow + (size_t)ox;
                                 sum += (double)x[p * ci + i] * (double)dy[q * co + o];
                             }

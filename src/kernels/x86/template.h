@@ -48,16 +48,38 @@ static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *
     direct_pack(s, pass, &d, w, packed);
 }
 
+/* The direct forms read an image that is upsampled where it has been upsampled, at the beginning of the work memory. */
+static size_t upsampled_floats(const ath_conv_shape *s) {
+    return s->upsampled ? sz(round_up(s->h * s->w * s->c_in, LINE)) * sz(s->n) : 0;
+}
+
+static const float *upsample(const ath_conv_shape *s, const float *x, float *big) {
+    const size_t c = sz(s->c_in), w = sz(s->w / 2), lines = sz(s->n) * sz(s->h / 2);
+    if (!s->upsampled) return x;
+    for (size_t r = 0; r < lines; r++)
+        for (size_t at = 0; at < 4; at++)
+            copy_rows(w, c, 1, x + r * w * c, c, big + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, false);
+    return big;
+}
+
+/* dx = (or += when acc) the sums of 2x2 */
+static void sum_pairs(const ath_conv_shape *s, const float *big, float *dx, bool acc) {
+    const size_t c = sz(s->c_in), w = sz(s->w / 2), lines = sz(s->n) * sz(s->h / 2);
+    for (size_t r = 0; r < lines; r++)
+        for (size_t at = 0; at < 4; at++)
+            copy_rows(w, c, 1, big + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, dx + r * w * c, c, acc || at > 0);
+}
+
 static size_t dw_floats(const ath_conv_shape *s) { return sz(s->kernel * s->kernel) * sz(s->c_in) * sz(s->c_out); }
 
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     if (pass == ATH_CONV_WEIGHT_GRAD) {
         if (winograd_takes_dw(s)) return LINE + winograd_dw_scratch_floats(s);
-        return 2 * LINE + dw_floats(s) + direct_dw_scratch_floats(s);
+        return 2 * LINE + upsampled_floats(s) + dw_floats(s) + direct_dw_scratch_floats(s);
     }
     if (winograd_takes(s)) return LINE + winograd_scratch_floats(s, pass);
     const direct d = direct_plan(s, pass);
-    return LINE + direct_scratch_floats(&d);
+    return LINE + upsampled_floats(s) + direct_scratch_floats(&d);
 }
 
 /* The direct forms add one bias to what is there or is not: residuals and biases of each image are put there first. */
@@ -76,10 +98,11 @@ static int conv_parts(const ath_conv_shape *s) { return winograd_takes(s) ? wino
 
 static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
                          float *y, float *scratch) {
+    float *work = aligned(scratch);
     if (winograd_takes(s))
-        winograd_run(s, ATH_CONV_FORWARD, x, packed, add, part, y, aligned(scratch));
+        winograd_run(s, ATH_CONV_FORWARD, x, packed, add, part, y, work);
     else if (part.index == 0)
-        direct_forward(s, x, packed, add, y, aligned(scratch));
+        direct_forward(s, upsample(s, x, work), packed, add, y, work + upsampled_floats(s));
 }
 
 static void conv_input_grad(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
@@ -90,19 +113,24 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
         return;
     }
     const direct d = direct_plan(s, ATH_CONV_INPUT_GRAD);
-    direct_run(&d, dy, packed, NULL, acc, dx, aligned(scratch));
+    float *work = aligned(scratch);
+    direct_run(&d, dy, packed, NULL, acc && !s->upsampled, s->upsampled ? work : dx, work + upsampled_floats(s));
+    if (s->upsampled) sum_pairs(s, work, dx, acc);
 }
 
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,
                              float *scratch) {
+    float *work = aligned(scratch);
     if (winograd_takes_dw(s)) {
-        winograd_weight_grad(s, x, dy, dw, db, acc, aligned(scratch));
+        winograd_weight_grad(s, x, dy, dw, db, acc, work);
         return;
     }
+    x = upsample(s, x, work);
+    work += upsampled_floats(s);
     if (!acc)
-        direct_weight_grad(s, x, dy, dw, aligned(scratch));
+        direct_weight_grad(s, x, dy, dw, work);
     else {
-        float *own = aligned(scratch);
+        float *own = work;
         direct_weight_grad(s, x, dy, own, aligned(own + dw_floats(s)));
         add(dw_floats(s), dw, own, dw);
     }

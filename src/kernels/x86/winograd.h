@@ -111,6 +111,7 @@ static void winograd_pack(const ath_conv_shape *s, ath_conv_pass pass, const flo
 typedef struct winograd {
     tiling t;
     int from, to;                     /* channels read and written */
+    bool reads_pairs, makes_pairs;    /* of an image that is upsampled, as it is stored */
     int limit, block;                 /* tiles at once: to make even blocks of; what comes of it at most */
     bool keeps;                       /* the weights come transformed */
     int depth;                        /* channels read at once: all, or a part of the weights that stays in L2 */
@@ -126,6 +127,8 @@ static int largest_block(const tiling *t, int limit) {
 static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     const filter g = filter_of(s, pass, NULL);
     winograd d = {.from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
+    d.reads_pairs = s->upsampled && g.forward;
+    d.makes_pairs = s->upsampled && !g.forward;
     d.t = tiling_of(s, d.keeps); /* weights that are made for each block of tiles are not to be made for each kind */
     /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
      * products of a panel leave room for, since the weights are made again for each block. */
@@ -152,8 +155,8 @@ static void transform_input(const winograd *d, const tile_kind *kind, const floa
     for (int g = 0, r = 0; g < groups; g++) {
         const int mr = group_size(count, groups, g);
         for (int i = 0; i < mr; i++, p = place_after(kind, p))
-            input_tile(&d->t, kind, p.n, p.y, p.x, in, d->from, d->from, zeros, v + sz(r) * sz(d->from) + i * W,
-                       d->v_point, sz(mr) * W);
+            (d->reads_pairs ? input_pairs_tile : input_tile)(&d->t, kind, p.n, p.y, p.x, in, d->from, d->from, zeros,
+                                                             v + sz(r) * sz(d->from) + i * W, d->v_point, sz(mr) * W);
         r += mr;
     }
 }
@@ -195,6 +198,8 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
     float *v = scratch, *m = v + POINTS * d.v_point, *u = m + POINTS * d.m_point;
     float *zeros = u + (d.keeps ? 0 : POINTS * d.u_point);
     memset(zeros, 0, sz(SIDE * d.from) * sizeof *zeros);
+    for (int e = 0; e < POINTS && d.reads_pairs; e++) /* the products that are not made */
+        if (!(d.t.kind[0].points >> e & 1)) memset(m + sz(e) * d.m_point, 0, d.m_point * sizeof *m);
     const int panels = (d.to + PANEL - 1) / PANEL;
     const int j0 = panels * part.index / part.of * PANEL, j1 = panels * (part.index + 1) / part.of * PANEL;
     for (const tile_kind *kind = d.t.kind; kind < d.t.kind + d.t.kinds; kind++) {
@@ -211,8 +216,9 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
                 }
                 place p = place_of(kind, first);
                 for (int r = 0; r < count; r++, p = place_after(kind, p))
-                    output_tile(&d.t, kind, p.n, p.y, p.x, m + sz(r) * PANEL, d.m_point, j, at_most(PANEL, d.to - j),
-                                d.to, &add, out);
+                    (d.makes_pairs ? output_pairs_tile : output_tile)(&d.t, kind, p.n, p.y, p.x, m + sz(r) * PANEL,
+                                                                      d.m_point, j, at_most(PANEL, d.to - j), d.to,
+                                                                      &add, out);
             }
         }
     }
@@ -309,8 +315,9 @@ static void transform_both(const winograd_dw *d, const tile_kind *kind, const at
     place p = place_of(kind, first);
     for (int r = 0; r < count; r++, p = place_after(kind, p)) {
         for (int i = 0; i < s->c_in; i += d->m)
-            input_tile(&d->t, kind, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
-                       a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
+            (s->upsampled ? input_pairs_tile
+                          : input_tile)(&d->t, kind, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
+                                        a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
         for (int j = 0; j < s->c_out; j += d->n)
             grad_tile(&d->t, kind, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
                       b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
@@ -340,10 +347,14 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                 for (int j = 0; j < d.n_all; j += d.n) {
                     const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
                     const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
-                    for (int e = 0; e < POINTS; e++)
+                    for (int e = 0; e < POINTS; e++) {
+                        float *of_point = sum + sz(e) * sz(m) * sz(n);
                         if (kind->points >> e & 1)
                             outer_matrix(m, n, count, ai + sz(e) * d.a_point, sz(d.m), bj + sz(e) * d.b_point, sz(d.n),
-                                         sum + sz(e) * sz(m) * sz(n), !begins);
+                                         of_point, !begins);
+                        else if (begins) /* no kind takes it */
+                            memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
+                    }
                     if (ends)
                         finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co,
                                        acc);

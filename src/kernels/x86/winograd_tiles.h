@@ -17,6 +17,10 @@
  * A tile at the edge, of which 3 or 2 rows of outputs are in the image, is F(3,3) or F(2,3) in that direction with the
  * points that come first and infinity, for which the weights are the same: 14 = 4 + 4 + 4 + 2 takes 22 * 22 products for
  * 24 * 24. What the weights are divided by for the points that are left out, its input is multiplied by.
+ *
+ * Of an image that was upsampled by two, whose pixels come in equal pairs, every tile is 0 at point -1, since tiles begin
+ * at even places: with d1 = d2 and d3 = d4 row 2 of B' gives nothing. 25 products are left of 36, and the input gradient,
+ * whose outputs are summed in the same pairs, does not read that point either.
  * Part of template.h. */
 
 enum { SIDE = 6, POINTS = SIDE * SIDE, STEP = 4 };
@@ -35,6 +39,7 @@ typedef struct tile_kind {
 
 typedef struct tiling {
     int n, h, w; /* images */
+    bool upsampled;
     int kinds;
     tile_kind kind[4]; /* the first one is of whole tiles */
 } tiling;
@@ -42,11 +47,14 @@ typedef struct tiling {
 INLINE int total_of(const tiling *t, const tile_kind *k) { return t->n * k->down * k->across; }
 
 /* Whether a tile of so many outputs in a direction takes point i of six. */
-INLINE bool takes_point(int outputs, int i) { return i <= outputs || i == SIDE - 1; }
+INLINE bool takes_point(bool upsampled, int outputs, int i) {
+    return (i <= outputs || i == SIDE - 1) && !(upsampled && i == 2);
+}
 
 static void add_kind(tiling *t, tile_kind k) {
     for (int e = 0; e < POINTS; e++)
-        if (takes_point(k.rows, e / SIDE) && takes_point(k.columns, e % SIDE)) k.points |= UINT64_C(1) << e;
+        if (takes_point(t->upsampled, k.rows, e / SIDE) && takes_point(t->upsampled, k.columns, e % SIDE))
+            k.points |= UINT64_C(1) << e;
     t->kind[t->kinds++] = k;
 }
 
@@ -54,7 +62,7 @@ static void add_kind(tiling *t, tile_kind k) {
  * always are where an image is two tiles wide or high, and a kind of a few images too few tiles for a product. */
 static tiling tiling_of(const ath_conv_shape *s, bool parts) {
     parts = parts && s->h >= 2 * STEP && s->w >= 2 * STEP;
-    tiling t = {.n = s->n, .h = s->h, .w = s->w};
+    tiling t = {.n = s->n, .h = s->h, .w = s->w, .upsampled = s->upsampled};
     const int round = parts ? 0 : STEP - 1, down = (s->h + round) / STEP, across = (s->w + round) / STEP;
     add_kind(&t, (tile_kind){0, 0, down, across, STEP, STEP, 0});
     if (!parts) return t;
@@ -65,8 +73,9 @@ static tiling tiling_of(const ath_conv_shape *s, bool parts) {
     return t;
 }
 
-/* The i-th point that it takes. */
+/* The i-th point that it takes; of an image that was upsampled. */
 INLINE int point_of(int outputs, int i) { return i == outputs + 1 ? SIDE - 1 : i; }
+INLINE int point_of_pairs(int outputs, int i) { return i < 2 ? i : i == outputs ? SIDE - 1 : i + 1; }
 
 /* The size of the fewest equal blocks of at most `limit` tiles. */
 INLINE int even_blocks(int total, int limit) {
@@ -202,6 +211,33 @@ INLINE void output_adjoint_of(int outputs, const vec *y, vec *o) {
     }
 }
 
+/* The same of pairs: of an image that was upsampled d[0], d[1], d[1], d[2], d[2] .., without point -1; and the sums of
+ * pairs of outputs. */
+INLINE void input_transform_of_pairs(int outputs, const vec *d, vec *o) {
+    if (outputs == STEP) {
+        const vec a = d[2] - 4 * d[1], b = d[2] - d[1];
+        o[0] = d[2] - 5 * d[1] + 4 * d[0];
+        o[1] = a + a;
+        o[2] = 3 * b;
+        o[3] = -b;
+        o[4] = d[3] - 5 * d[2] + 4 * d[1];
+    } else {
+        o[0] = 4 * (d[0] - d[1]);
+        o[1] = -6 * d[1];
+        o[2] = d[2] - d[1];
+    }
+}
+
+INLINE void output_transform_of_pairs(int outputs, const vec *m, vec *o) {
+    const vec a = m[1] + m[1];
+    if (outputs == STEP) {
+        o[0] = m[0] + a + 3 * m[2] - m[3];
+        o[1] = a + 12 * m[2] - 4 * m[3] + m[4];
+    } else {
+        o[0] = m[0] + a + m[2];
+    }
+}
+
 /* ---- transforms of tiles ----
  * What differs from tile to tile is passed in registers: a structure that is written and at once read in other pieces waits
  * for all the stores before it, which are of outputs and miss L1. It was a tenth of a convolution of 32 channels. */
@@ -234,6 +270,20 @@ INLINE void output_adjoint_of(int outputs, const vec *y, vec *o) {
         f(2, 2, __VA_ARGS__);                                                                                          \
         break;                                                                                                         \
     }
+
+/* f(rows, columns, ...) of a kind of tiles of an image that was upsampled. */
+#define OF_PAIRS(f, kind, ...)                                                                                         \
+    do {                                                                                                               \
+        const bool high = (kind)->rows == STEP, wide = (kind)->columns == STEP;                                        \
+        if (high && wide)                                                                                              \
+            f(4, 4, __VA_ARGS__);                                                                                      \
+        else if (high)                                                                                                 \
+            f(4, 2, __VA_ARGS__);                                                                                      \
+        else if (wide)                                                                                                 \
+            f(2, 4, __VA_ARGS__);                                                                                      \
+        else                                                                                                           \
+            f(2, 2, __VA_ARGS__);                                                                                      \
+    } while (0)
 
 /* Where six vectors are, `step` floats apart. Multiples that addresses do not have are kept, in bytes, and GCC 12 is kept
  * from working out each address beforehand: it would hold dozens, in vector registers (FORGET_SIX, before each use). */
@@ -334,6 +384,14 @@ INLINE void store_points(int outputs, int row_point, const vec *o, float *v, siz
         store((float *)(void *)((char *)to + nth(points, point_of(outputs, j))), o[j]);
 }
 
+INLINE void store_points_of_pairs(int outputs, int row_point, const vec *o, float *v, size_t point, six *points) {
+    float *to = v + sz(row_point * SIDE) * point;
+    FORGET_SIX(*points);
+#pragma GCC unroll 5
+    for (int j = 0; j < outputs + 1; j++)
+        store((float *)(void *)((char *)to + nth(points, point_of_pairs(outputs, j))), o[j]);
+}
+
 /* input_tile_at of a tile that makes rows x columns outputs. */
 INLINE void input_part(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
                        size_t point, size_t block) {
@@ -357,6 +415,42 @@ INLINE void input_part(int rows, int columns, const float *const *row, int there
             store_points(columns, point_of(rows, i), o, v, point, &points);
         }
     }
+}
+
+/* The same of an image that was upsampled, read as it was before: rows and columns of the tile are the given ones, all but
+ * the first and the last of them twice. */
+INLINE void input_pairs(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
+                        size_t point, size_t block) {
+    enum { MOST = STEP + 1 };
+    six across = six_of(sz(c)), points = six_of(point);
+    for (int k = 0; k < count; k += W, v += block) {
+        vec u[MOST * STEP], o[MOST];
+        FORGET_SIX(across);
+#pragma GCC unroll 4
+        for (int j = 0; j < columns / 2 + 2; j++) {
+            vec d[STEP];
+#pragma GCC unroll 4
+            for (int i = 0; i < rows / 2 + 2; i++)
+                d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
+            input_transform_of_pairs(rows, d, o);
+#pragma GCC unroll 5
+            for (int i = 0; i < rows + 1; i++) u[i * STEP + j] = o[i];
+        }
+#pragma GCC unroll 5
+        for (int i = 0; i < rows + 1; i++) {
+            input_transform_of_pairs(columns, u + i * STEP, o);
+            store_points_of_pairs(columns, point_of_pairs(rows, i), o, v, point, &points);
+        }
+    }
+}
+
+/* input_tile below, of an image that was upsampled: the tile is at (y, x) of it as it is seen, `in` as it was before. */
+static void input_pairs_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *in, int c,
+                             int count, const float *zeros, float *v, size_t point, size_t block) {
+    const tiling before = {.n = t->n, .h = t->h / 2, .w = t->w / 2};
+    const float *row[STEP];
+    const int there = lines_of(&before, n, y / 2 - 1, x / 2 - 1, STEP, in, c, zeros, row);
+    OF_PAIRS(input_pairs, kind, row, there, c, count, v, point, block);
 }
 
 /* The `count` channels at x, of c; `zeros` is SIDE pixels of them. */
@@ -532,6 +626,46 @@ INLINE void output_part(int rows, int columns, const float *m, size_t point, int
         for (int i = 0; i < rows; i++) write_output_row(columns, u + i * SIDE, w, false, i, k, &across);
     }
 }
+
+/* A tile of rows x columns outputs, summed in squares of two: `w` has the sums. */
+INLINE void output_pairs(int rows, int columns, const float *m, size_t point, int count, const outputs *w, int c) {
+    enum { MOST = STEP + 1 };
+    six points = six_of(point);
+    for (int k = 0; k < count; k += W) {
+        vec u[2 * MOST], o[2];
+        FORGET_SIX(points);
+#pragma GCC unroll 5
+        for (int j = 0; j < columns + 1; j++) {
+            vec d[MOST];
+#pragma GCC unroll 5
+            for (int i = 0; i < rows + 1; i++)
+                d[i] = load(
+                    nth_of(m + sz(point_of_pairs(rows, i) * SIDE) * point + k, &points, point_of_pairs(columns, j)));
+            output_transform_of_pairs(rows, d, o);
+#pragma GCC unroll 2
+            for (int i = 0; i < rows / 2; i++) u[i * MOST + j] = o[i];
+        }
+        for (int i = 0; i < at_most(rows / 2, w->rows); i++) {
+            output_transform_of_pairs(columns, u + i * MOST, o);
+            for (int j = 0; j < at_most(columns / 2, w->columns); j++) {
+                const size_t at = sz(i) * w->line + sz(j) * sz(c) + sz(k);
+                store(w->y + at, w->more != NULL ? load(w->more + at) + o[j] : o[j]);
+            }
+        }
+    }
+}
+
+/* output_tile below of an image that is to be summed in squares of two: the tile is at (y, x) of it before that, `out` and
+ * what is added are after. */
+static void output_pairs_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *m, size_t point,
+                              int first, int count, int c, const ath_conv_add *add, float *out) {
+    const size_t line = sz(t->w / 2) * sz(c),
+                 at = (sz(n) * sz(t->h / 2) + sz(y / 2)) * line + sz(x / 2) * sz(c) + sz(first);
+    const outputs w = {out + at, add->residual != NULL ? add->residual + at : NULL, line, (t->h - y) / 2,
+                       (t->w - x) / 2};
+    OF_PAIRS(output_pairs, kind, m, point, count, &w, c);
+}
+#undef OF_PAIRS
 
 /* y = A' m A + what is to be added, for channels first.. of which there are `count`, a multiple of W. */
 static void output_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *m, size_t point,
