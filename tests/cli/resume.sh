@@ -100,17 +100,21 @@ check "after SIGINT at step $at: the same weights" cmp interrupted/$weights inte
 check "after SIGINT at step $at: the same state" same_state interrupted/training_state.safetensors interrupted-not/training_state.safetensors
 check "after SIGINT: the log has each step once" each_step_once interrupted $((at + 5))
 
-stopped TERM 143 terminated --steps 120
+steps=${UNDER_VALGRIND:+20}
+steps=${steps:-120}
+stopped TERM 143 terminated --steps $steps
 check "resuming after SIGTERM" athanor train --out terminated --resume --quiet
-check "the same, unbroken" athanor train "${options[@]}" --sample-count 0 --batch 32 --steps 120 --out terminated-not
+check "the same, unbroken" athanor train "${options[@]}" --sample-count 0 --batch 32 --steps $steps --out terminated-not
 check "after SIGTERM, with a cosine of the rate: the files of the unbroken run" like terminated terminated-not
 
 # A second signal does not wait for the end of the step, here of minutes.
 train_behind "${options[@]}" --batch 400000 --steps 2 --out slow
 if ! wait_for 60 test -s slow/log.csv; then failed "slow does not begin" "$(cat err)"; fi
-sleep 0.1
+moment=${UNDER_VALGRIND:+3} # until a signal has come through, or the second is none
+moment=${moment:-0.3}
+sleep "$moment"
 kill -TERM $pid
-sleep 0.3
+sleep "$moment"
 check "the first signal waits for the step" kill -0 $pid
 begin=$SECONDS
 kill -TERM $pid
