@@ -8,8 +8,9 @@
 
 static inline const char *shape_name(const ath_conv_shape *s) {
     static char text[120];
-    snprintf(text, sizeof text, "n %d, %dx%d, %d -> %d channels, kernel %d, stride %d, pad (%d,%d)%s", s->n, s->h, s->w,
-             s->c_in, s->c_out, s->kernel, s->stride, s->pad_before, s->pad_after, s->upsampled ? ", upsampled" : "");
+    snprintf(text, sizeof text, "n %d, %dx%d, %d -> %d channels, kernel %d, stride %d, pad (%d,%d)%s, algorithm %d",
+             s->n, s->h, s->w, s->c_in, s->c_out, s->kernel, s->stride, s->pad_before, s->pad_after,
+             s->upsampled ? ", upsampled" : "", (int)s->algorithm);
     return text;
 }
 

@@ -6,15 +6,15 @@
 /* ---- what is added ---- */
 
 static const ath_conv_shape added_to[] = {
-    /* n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after, upsampled */
-    {3, 5, 7, 3, 5, 3, 1, 1, 1, false},     {2, 7, 5, 16, 48, 1, 1, 0, 0, false},
-    {3, 1, 1, 24, 100, 1, 1, 0, 0, false},  {2, 8, 6, 24, 24, 3, 2, 0, 1, false},
-    {3, 9, 11, 64, 3, 3, 1, 1, 1, false},   {2, 28, 28, 1, 32, 3, 1, 1, 1, false},
-    {4, 7, 7, 40, 33, 3, 1, 0, 0, false},   {3, 5, 6, 16, 16, 3, 1, 1, 1, false},
-    {3, 11, 10, 16, 48, 3, 1, 1, 1, false}, {2, 9, 8, 32, 16, 3, 1, 1, 1, false},
-    {3, 4, 4, 40, 33, 3, 1, 1, 1, false},   {5, 4, 4, 32, 48, 3, 1, 1, 1, false},
-    {2, 14, 9, 48, 80, 3, 1, 1, 1, false},  {2, 8, 8, 144, 128, 3, 1, 1, 1, false},
-    {3, 10, 8, 32, 48, 3, 1, 1, 1, true},   {2, 4, 6, 24, 40, 3, 1, 1, 1, true}};
+    /* n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after, upsampled, algorithm */
+    {3, 5, 7, 3, 5, 3, 1, 1, 1, false, 0},     {2, 7, 5, 16, 48, 1, 1, 0, 0, false, 0},
+    {3, 1, 1, 24, 100, 1, 1, 0, 0, false, 0},  {2, 8, 6, 24, 24, 3, 2, 0, 1, false, 0},
+    {3, 9, 11, 64, 3, 3, 1, 1, 1, false, 0},   {2, 28, 28, 1, 32, 3, 1, 1, 1, false, 0},
+    {4, 7, 7, 40, 33, 3, 1, 0, 0, false, 0},   {3, 5, 6, 16, 16, 3, 1, 1, 1, false, 0},
+    {3, 11, 10, 16, 48, 3, 1, 1, 1, false, 0}, {2, 9, 8, 32, 16, 3, 1, 1, 1, false, 0},
+    {3, 4, 4, 40, 33, 3, 1, 1, 1, false, 0},   {5, 4, 4, 32, 48, 3, 1, 1, 1, false, 0},
+    {2, 14, 9, 48, 80, 3, 1, 1, 1, false, 0},  {2, 8, 8, 144, 128, 3, 1, 1, 1, false, 0},
+    {3, 10, 8, 32, 48, 3, 1, 1, 1, true, 0},   {2, 4, 6, 24, 40, 3, 1, 1, 1, true, 0}};
 enum { N_ADDED = sizeof added_to / sizeof *added_to };
 
 /* The three products of a shape in double, of random arrays. */
@@ -135,8 +135,8 @@ static void parts_of_a_convolution_are_the_whole(void **state) {
     (void)state;
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
-    const ath_conv_shape large = {1, 32, 32, 64, 96, 3, 1, 1, 1, false},
-                         remade = {1, 8, 8, 144, 160, 3, 1, 1, 1, false};
+    const ath_conv_shape large = {1, 32, 32, 64, 96, 3, 1, 1, 1, false, 0},
+                         remade = {1, 8, 8, 144, 160, 3, 1, 1, 1, false, 0};
     for (int t = 0; t < n_tables; t++) {
         for (int i = 0; i < N_ADDED; i++) {
             check_parts(table[t], &added_to[i]);
@@ -179,11 +179,11 @@ static void check_weight_sum(const ath_kernels *k, const ath_conv_shape *s) {
 
 /* Weight gradients in squares of channels, in one block of tiles and in several, and in one or two tiles directly. */
 static const ath_conv_shape squares[] = {
-    {2, 8, 8, 96, 160, 3, 1, 1, 1, false},   {1, 12, 12, 160, 96, 3, 1, 1, 1, false},
-    {3, 16, 16, 96, 160, 3, 1, 1, 1, false}, {5, 16, 16, 80, 96, 3, 1, 1, 1, false},
-    {5, 16, 16, 144, 80, 3, 1, 1, 1, false}, {3, 28, 28, 64, 64, 3, 1, 1, 1, false},
-    {3, 14, 14, 16, 48, 3, 1, 1, 1, false},  {2, 4, 4, 96, 160, 3, 1, 1, 1, false},
-    {3, 16, 16, 80, 96, 3, 1, 1, 1, true}};
+    {2, 8, 8, 96, 160, 3, 1, 1, 1, false, 0},   {1, 12, 12, 160, 96, 3, 1, 1, 1, false, 0},
+    {3, 16, 16, 96, 160, 3, 1, 1, 1, false, 0}, {5, 16, 16, 80, 96, 3, 1, 1, 1, false, 0},
+    {5, 16, 16, 144, 80, 3, 1, 1, 1, false, 0}, {3, 28, 28, 64, 64, 3, 1, 1, 1, false, 0},
+    {3, 14, 14, 16, 48, 3, 1, 1, 1, false, 0},  {2, 4, 4, 96, 160, 3, 1, 1, 1, false, 0},
+    {3, 16, 16, 80, 96, 3, 1, 1, 1, true, 0}};
 enum { N_SQUARES = sizeof squares / sizeof *squares };
 
 static void a_weight_gradient_is_added_with_the_bits_it_is_written_with(void **state) {
@@ -199,11 +199,12 @@ static void a_weight_gradient_is_added_with_the_bits_it_is_written_with(void **s
 /* ---- many channels ---- */
 
 /* c_in * c_out >= 128 * 128: weights are transformed as they are needed, 64 channels read at a time. */
-static const ath_conv_shape wide[] = {{1, 8, 8, 128, 128, 3, 1, 1, 1, false}, {2, 8, 8, 128, 128, 3, 1, 1, 1, false},
-                                      {1, 8, 8, 256, 128, 3, 1, 1, 1, false}, {3, 16, 16, 144, 128, 3, 1, 1, 1, false},
-                                      {2, 8, 8, 128, 144, 3, 1, 1, 1, false}, {1, 5, 6, 208, 80, 3, 1, 1, 1, false},
-                                      {2, 7, 9, 112, 176, 3, 1, 1, 1, false}, {5, 16, 16, 128, 144, 3, 1, 1, 1, false},
-                                      {2, 8, 8, 256, 256, 3, 1, 1, 1, true}};
+static const ath_conv_shape wide[] = {
+    {1, 8, 8, 128, 128, 3, 1, 1, 1, false, 0}, {2, 8, 8, 128, 128, 3, 1, 1, 1, false, 0},
+    {1, 8, 8, 256, 128, 3, 1, 1, 1, false, 0}, {3, 16, 16, 144, 128, 3, 1, 1, 1, false, 0},
+    {2, 8, 8, 128, 144, 3, 1, 1, 1, false, 0}, {1, 5, 6, 208, 80, 3, 1, 1, 1, false, 0},
+    {2, 7, 9, 112, 176, 3, 1, 1, 1, false, 0}, {5, 16, 16, 128, 144, 3, 1, 1, 1, false, 0},
+    {2, 8, 8, 256, 256, 3, 1, 1, 1, true, 0}};
 enum { N_WIDE = sizeof wide / sizeof *wide };
 
 /* Largest of forward's, the input gradient's and the weight gradient's error. */
@@ -224,13 +225,18 @@ static void measure(const ath_kernels *k, const ath_conv_shape *s, const example
     release(y), release(dx), release(dw), release(db);
 }
 
+/* By whichever algorithm. */
 static void measure_all(const ath_conv_shape *list, int n) {
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
     double worst[3] = {0};
     for (int i = 0; i < n; i++) {
         example e = example_of(&list[i]);
-        for (int t = 1; t < n_tables; t++) measure(table[t], &list[i], &e, worst);
+        for (int algorithm = ATH_CONV_CHOSEN; algorithm <= ATH_CONV_WINOGRAD_REMADE; algorithm++) {
+            ath_conv_shape s = list[i];
+            s.algorithm = (ath_conv_algorithm)algorithm;
+            for (int t = 1; t < n_tables; t++) measure(table[t], &s, &e, worst);
+        }
         free_example(&e);
     }
     print_message("    largest relative errors: forward %.1e, input gradient %.1e, weight gradient %.1e\n", worst[0],
@@ -240,6 +246,11 @@ static void measure_all(const ath_conv_shape *list, int n) {
 static void weights_that_are_made_piece_by_piece_are_the_same(void **state) {
     (void)state;
     measure_all(wide, N_WIDE);
+}
+
+static void what_is_small_is_the_same_by_every_algorithm(void **state) {
+    (void)state;
+    measure_all(added_to, N_ADDED);
 }
 
 static void a_weight_gradient_in_squares_of_channels_is_whole(void **state) {
@@ -262,6 +273,7 @@ int main(void) {
         cmocka_unit_test(parts_of_a_convolution_are_the_whole),
         cmocka_unit_test(a_weight_gradient_is_added_with_the_bits_it_is_written_with),
         cmocka_unit_test(weights_that_are_made_piece_by_piece_are_the_same),
+        cmocka_unit_test(what_is_small_is_the_same_by_every_algorithm),
         cmocka_unit_test(a_weight_gradient_in_squares_of_channels_is_whole),
         cmocka_unit_test(an_image_of_many_channels_does_not_see_its_batch),
     };

@@ -276,7 +276,7 @@ static void threads_that_share_a_forward_give_the_bytes_of_one(void **state) {
     ath_graph *g = large_blocks(&x, &out);
     CHECK_OK(ath_graph_status(g, &err));
     const ath_kernels *k = ath_kernels_best();
-    const ath_conv_shape middle = {1, 32, 32, 64, 64, 3, 1, 1, 1, false};
+    const ath_conv_shape middle = {1, 32, 32, 64, 64, 3, 1, 1, 1, false, 0};
     CHECK(strcmp(k->isa, "ref") == 0 || k->conv_parts(&middle) > 1, "%s does not divide the test's convolutions",
           k->isa);
     const size_t total = ath_param_total(g), len = 32 * 32 * 3;

@@ -15,6 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How a pass of a convolution is done. Each table of kernels chooses by the shape; tests and benches say. A shape that
+ * Winograd's algorithm does not fit, or a table that has none, is done directly all the same. */
+typedef enum ath_conv_algorithm {
+    ATH_CONV_CHOSEN,
+    ATH_CONV_DIRECT,
+    ATH_CONV_WINOGRAD,       /* transformed weights are packed once; four times the memory of the weights */
+    ATH_CONV_WINOGRAD_REMADE /* they are made again in each call, a part that stays in L2 at a time */
+} ath_conv_algorithm;
+
 /* A 2-D convolution (cross-correlation, as in every framework) of n images.
  * out_h = (h + pad_before + pad_after - kernel) / stride + 1, and so out_w; the
  * asymmetric padding of DDPM's downsampling is pad_before 0, pad_after 1.
@@ -24,6 +33,7 @@
 typedef struct ath_conv_shape {
     int n, h, w, c_in, c_out, kernel, stride, pad_before, pad_after;
     bool upsampled;
+    ath_conv_algorithm algorithm;
 } ath_conv_shape;
 
 static inline int ath_conv_out(int size, const ath_conv_shape *s) {

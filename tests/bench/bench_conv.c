@@ -4,9 +4,14 @@
  * that moment, which tells how much of the core this process had.
  *
  *     bench_conv [--quick] [--isa=avx512] [--n=8] [--only=SUBSTRING] [--wall]
+ *     bench_conv --choose --isa=avx512
+ *
+ * --choose measures the algorithms in turn on a shape of each class of src/kernels/x86/choice.h, and prints the table that is
+ * the file choice_ISA.h, with the measured ratios beside it on standard error.
  *
  * The time is the thread's CPU time, since the machine may be shared; --wall takes the wall clock. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +58,7 @@ static float *random_floats(size_t len) {
 static double now_possible(const ath_kernels *k) {
     static float *x, *w, *y, *packed, *scratch;
     static const ath_kernels *of;
-    const ath_conv_shape s = {1, 84, 1, 64, 256, 1, 1, 0, 0, false};
+    const ath_conv_shape s = {1, 84, 1, 64, 256, 1, 1, 0, 0, false, 0};
     if (of != k) {
         of = k;
         x = random_floats(84 * 64), w = random_floats(64 * 256), y = random_floats(84 * 256);
@@ -72,19 +77,123 @@ typedef struct job {
     float *x, *y, *w, *packed[2], *scratch[3], *dw;
 } job;
 
+static job job_of(const ath_kernels *k, const ath_conv_shape *s) {
+    job j = {.k = k, .s = *s};
+    const size_t taps = (size_t)(s->kernel * s->kernel), n = (size_t)s->n, ci = (size_t)s->c_in, co = (size_t)s->c_out;
+    const size_t out = (size_t)ath_conv_out(s->h, s) * (size_t)ath_conv_out(s->w, s);
+    j.x = random_floats(n * (size_t)(s->h * s->w) * ci), j.y = random_floats(n * out * co);
+    j.w = random_floats(taps * ci * co), j.dw = random_floats(taps * ci * co);
+    for (int p = 0; p < 3; p++) {
+        j.scratch[p] = random_floats(k->conv_scratch_floats(s, (ath_conv_pass)p));
+        if (p == 2) break;
+        const size_t pack = k->conv_pack_floats(s, (ath_conv_pass)p);
+        j.packed[p] = pack ? random_floats(pack) : j.w;
+        if (pack) k->conv_pack(s, (ath_conv_pass)p, j.w, j.packed[p]);
+    }
+    return j;
+}
+
+static void free_job(job *j) {
+    for (int p = 0; p < 2; p++)
+        if (j->packed[p] != j->w) free(j->packed[p]);
+    for (int p = 0; p < 3; p++) free(j->scratch[p]);
+    free(j->x), free(j->y), free(j->w), free(j->dw);
+}
+
 static void run(const job *j, int pass) {
     if (pass == 0) j->k->conv_forward(&j->s, j->x, j->packed[0], (ath_conv_add){0}, ath_whole, j->y, j->scratch[0]);
     if (pass == 1) j->k->conv_input_grad(&j->s, j->y, j->packed[1], j->x, false, j->scratch[1]);
     if (pass == 2) j->k->conv_weight_grad(&j->s, j->x, j->y, j->dw, NULL, false, j->scratch[2]);
 }
 
+/* ---- which algorithm ---- */
+
+enum { ROWS = 6, COLUMNS = 5, ALGORITHMS = 3, TURNS = 15 };
+static const ath_conv_algorithm algorithms[ALGORITHMS] = {ATH_CONV_DIRECT, ATH_CONV_WINOGRAD, ATH_CONV_WINOGRAD_REMADE};
+static const char letters[] = "DWR";
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* How long the passes from..to take by each algorithm, in turn: medians, in seconds. */
+static void time_algorithms(const ath_kernels *k, ath_conv_shape s, int from, int to, double seconds[ALGORITHMS]) {
+    job j[ALGORITHMS];
+    double took[ALGORITHMS][TURNS];
+    for (int a = 0; a < ALGORITHMS; a++) {
+        s.algorithm = algorithms[a];
+        j[a] = job_of(k, &s);
+    }
+    const double work = 18.0 * s.n * s.h * s.w * s.c_in * s.c_out;
+    const int repeats = 1 + (int)(2e8 / work); /* some milliseconds */
+    for (int turn = -1; turn < TURNS; turn++)  /* the first for warmth */
+        for (int a = 0; a < ALGORITHMS; a++) {
+            const double start = now();
+            for (int r = 0; r < repeats; r++)
+                for (int p = from; p <= to; p++) run(&j[a], p);
+            if (turn >= 0) took[a][turn] = (now() - start) / repeats;
+        }
+    for (int a = 0; a < ALGORITHMS; a++) {
+        qsort(took[a], TURNS, sizeof *took[a], by_size);
+        seconds[a] = took[a][TURNS / 2];
+        free_job(&j[a]);
+    }
+}
+
+/* Kept weights are four times as large: they are kept for a twentieth at least. */
+static char best_of(const double seconds[ALGORITHMS], int n) {
+    const double worth[ALGORITHMS] = {1, n == 2 ? 1 : 1.05, 1};
+    int best = 0;
+    for (int a = 1; a < n; a++)
+        if (seconds[a] * worth[a] < seconds[best] * worth[best]) best = a;
+    return letters[best];
+}
+
+/* A shape of each class: see src/kernels/x86/choice.h. */
+static void choose(const ath_kernels *k) {
+    static const int c_in[ROWS] = {32, 64, 128, 256, 256, 512}, c_out[ROWS] = {32, 64, 128, 128, 256, 256};
+    static const int side[COLUMNS] = {4, 8, 16, 28, 32};
+    static const struct { int n, side; } summed[COLUMNS] = {{2, 4}, {4, 4}, {4, 8}, {4, 16}, {8, 28}};
+    char rows[2][ROWS][COLUMNS + 1] = {0};
+    for (int row = 0; row < ROWS; row++)
+        for (int column = 0; column < COLUMNS; column++) {
+            ath_conv_shape s = {1, side[column], side[column], c_in[row], c_out[row], 3, 1, 1, 1, false, 0};
+            double alone[ALGORITHMS], many[ALGORITHMS], both[ALGORITHMS], dw[ALGORITHMS];
+            time_algorithms(k, s, 0, 1, alone);
+            s.n = 8;
+            time_algorithms(k, s, 0, 1, many);
+            /* training and grids take many, who draws one image waits for it: an image of eight counts four times */
+            for (int a = 0; a < ALGORITHMS; a++) both[a] = pow(alone[a], 0.2) * pow(many[a], 0.8);
+            rows[0][row][column] = best_of(both, ALGORITHMS);
+            s.n = summed[column].n, s.h = s.w = summed[column].side;
+            time_algorithms(k, s, 2, 2, dw);
+            rows[1][row][column] = best_of(dw, 2);
+            fprintf(stderr,
+                    "%s %3d -> %3d at %2d: %c; direct / kept %.2f alone, %.2f of 8; remade / kept %.2f, %.2f; "
+                    "weight gradient of %d at %2d: %c; direct / Winograd %.2f\n",
+                    k->isa, c_in[row], c_out[row], side[column], rows[0][row][column], alone[0] / alone[1],
+                    many[0] / many[1], alone[2] / alone[1], many[2] / many[1], s.n, s.h, rows[1][row][column],
+                    dw[0] / dw[1]);
+        }
+    printf("/* Made by bench_conv --choose --isa=%s: see choice.h. */\n", k->isa);
+    for (int i = 0; i < 2; i++) {
+        printf("static const char %s[CHANNEL_CLASSES][TILE_CLASSES + 1] = {", i == 0 ? "chosen" : "chosen_dw");
+        for (int row = 0; row < ROWS; row++) printf("%s\"%s\"", row ? ", " : "", rows[i][row]);
+        printf("};\n");
+    }
+}
+
 int main(int argc, char **argv) {
     int n = 8;
     double repeat = 0.15;
+    bool choosing = false;
     const char *isa = NULL, *only = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0)
             repeat = 0.03;
+        else if (strcmp(argv[i], "--choose") == 0)
+            choosing = true;
         else if (strcmp(argv[i], "--wall") == 0)
             the_clock = CLOCK_MONOTONIC;
         else if (strncmp(argv[i], "--isa=", 6) == 0)
@@ -94,12 +203,16 @@ int main(int argc, char **argv) {
         else if (strncmp(argv[i], "--only=", 7) == 0)
             only = argv[i] + 7;
         else
-            return fprintf(stderr,
-                           "usage: bench_conv [--quick] [--isa=ISA] [--n=IMAGES] [--only=SUBSTRING] [--wall]\n"),
+            return fprintf(
+                       stderr,
+                       "usage: bench_conv [--quick] [--isa=ISA] [--n=IMAGES] [--only=SUBSTRING] [--wall] [--choose]\n"),
                    2;
     }
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    for (int t = 1; choosing && t < n_tables; t++)
+        if (isa == NULL || strcmp(isa, table[t]->isa) == 0) choose(table[t]);
+    if (choosing) return 0;
     printf("%-7s %-22s %9s %9s %9s   %8s %8s %8s %6s  (n = %d)\n", "isa", "c_in,c_out,hw/stride", "fwd ms", "dx ms",
            "dw ms", "fwd GF/s", "dx GF/s", "dw GF/s", "1x1", n);
     for (int t = 1; t < n_tables; t++) {
@@ -107,27 +220,16 @@ int main(int argc, char **argv) {
         double total_flops[3] = {0}, total_time[3] = {0};
         for (size_t l = 0; l < sizeof layers / sizeof *layers; l++) {
             const layer *y = &layers[l];
-            job j = {.k = table[t]};
             const int before = y->stride == 2 && y->hw % 2 == 0 && y->c_in > 64 ? 0 : 1;
-            j.s = (ath_conv_shape){n, y->hw, y->hw, y->c_in, y->c_out, 3, y->stride, before, 1, false};
-            if (y->stride == 0) j.s.kernel = j.s.stride = 1, j.s.pad_before = j.s.pad_after = 0;
-            const size_t taps = (size_t)(j.s.kernel * j.s.kernel);
+            ath_conv_shape shape = {n, y->hw, y->hw, y->c_in, y->c_out, 3, y->stride, before, 1, false, 0};
+            if (y->stride == 0) shape.kernel = shape.stride = 1, shape.pad_before = shape.pad_after = 0;
             char name[40];
-            snprintf(name, sizeof name, "%d,%d,%d/%d%s", y->c_in, y->c_out, y->hw, j.s.stride,
+            snprintf(name, sizeof name, "%d,%d,%d/%d%s", y->c_in, y->c_out, y->hw, shape.stride,
                      y->stride == 0 ? " 1x1" : "");
             if (only != NULL && strstr(name, only) == NULL) continue;
-            const size_t out = (size_t)ath_conv_out(y->hw, &j.s), ci = (size_t)y->c_in, co = (size_t)y->c_out;
-            const size_t nx = (size_t)n * (size_t)(y->hw * y->hw) * ci, ny = (size_t)n * out * out * co;
-            j.x = random_floats(nx), j.y = random_floats(ny), j.w = random_floats(taps * ci * co);
-            j.dw = random_floats(taps * ci * co);
-            for (int p = 0; p < 3; p++) {
-                j.scratch[p] = random_floats(j.k->conv_scratch_floats(&j.s, (ath_conv_pass)p));
-                if (p == 2) break;
-                const size_t pack = j.k->conv_pack_floats(&j.s, (ath_conv_pass)p);
-                j.packed[p] = pack ? random_floats(pack) : j.w;
-                if (pack) j.k->conv_pack(&j.s, (ath_conv_pass)p, j.w, j.packed[p]);
-            }
-            const double flops = 2.0 * (double)(taps * ci * ny);
+            const int out = ath_conv_out(y->hw, &shape);
+            const double flops = 2.0 * shape.kernel * shape.kernel * y->c_in * y->c_out * n * out * out;
+            job j = job_of(table[t], &shape);
             double ms[3], gf[3], possible = 0;
             for (int p = 0; p < 3; p++) {
                 double best = 1e9;
@@ -146,10 +248,7 @@ int main(int argc, char **argv) {
             printf("%-7s %-22s %9.3f %9.3f %9.3f   %8.0f %8.0f %8.0f %6.0f\n", j.k->isa, name, ms[0], ms[1], ms[2],
                    gf[0], gf[1], gf[2], possible);
             fflush(stdout);
-            for (int p = 0; p < 2; p++)
-                if (j.packed[p] != j.w) free(j.packed[p]);
-            for (int p = 0; p < 3; p++) free(j.scratch[p]);
-            free(j.x), free(j.y), free(j.w), free(j.dw);
+            free_job(&j);
         }
         printf("%-7s %-22s %9.3f %9.3f %9.3f   %8.0f %8.0f %8.0f\n", table[t]->isa, "all of these", total_time[0] * 1e3,
                total_time[1] * 1e3, total_time[2] * 1e3, total_flops[0] / total_time[0] * 1e-9,

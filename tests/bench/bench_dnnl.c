@@ -354,7 +354,7 @@ static void compare_all(const settings *o, const char *only) {
         if (only && !strstr(name, only)) continue;
         const int hw = shapes[i].hw;
         layer l = {.k = ath_kernels_best(), .micro = o->micro, .threads = o->threads, .pool = pool};
-        l.shape = (ath_conv_shape){shapes[i].n, hw, hw, shapes[i].c_in, shapes[i].c_out, 3, 1, 1, 1, false};
+        l.shape = (ath_conv_shape){shapes[i].n, hw, hw, shapes[i].c_in, shapes[i].c_out, 3, 1, 1, 1, false, 0};
         const size_t positions = (size_t)l.shape.n * (size_t)(hw * hw);
         l.x = random_floats(positions * (size_t)l.shape.c_in);
         l.y = random_floats(positions * (size_t)l.shape.c_out);

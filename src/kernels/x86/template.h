@@ -2,8 +2,9 @@
  * includes this defines
  *     ATH_W      floats of a vector
  *     ATH_MR     rows of the register tile of the products (by two vectors)
- *     ATH_ISA    the name of the set, and
- *     ATH_TABLE  the name of the table.
+ *     ATH_ISA    the name of the set
+ *     ATH_TABLE  the name of the table, and
+ *     ATH_CHOICES  the file that says which algorithm convolutions take (choice.h).
  * The parts below are split by concern and are not headers of their own. */
 #include <math.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "kernels/x86/product.h"
 #include "kernels/x86/direct.h"
 #include "kernels/x86/winograd_tiles.h"
+#include "kernels/x86/choice.h"
 #include "kernels/x86/winograd.h"
 #include "kernels/x86/norm.h"
 #include "kernels/x86/update.h"
@@ -29,18 +31,18 @@ static float *aligned(float *scratch) {
 
 #include "kernels/x86/attention.h"
 
-/* ---- convolution: which algorithm, by the shape of one image alone ---- */
+/* ---- convolution ---- */
 
 static size_t conv_pack_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     if (pass == ATH_CONV_WEIGHT_GRAD) return 0;
-    if (winograd_takes(s)) return winograd_pack_floats(s, pass);
+    if (is_winograd(s, pass)) return winograd_pack_floats(s, pass);
     const direct d = direct_plan(s, pass);
     return direct_pack_floats(&d);
 }
 
 static void conv_pack(const ath_conv_shape *s, ath_conv_pass pass, const float *w, float *packed) {
     ATH_ASSERT(pass != ATH_CONV_WEIGHT_GRAD);
-    if (winograd_takes(s)) {
+    if (is_winograd(s, pass)) {
         winograd_pack(s, pass, w, packed);
         return;
     }
@@ -74,10 +76,10 @@ static size_t dw_floats(const ath_conv_shape *s) { return sz(s->kernel * s->kern
 
 static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     if (pass == ATH_CONV_WEIGHT_GRAD) {
-        if (winograd_takes_dw(s)) return LINE + winograd_dw_scratch_floats(s);
+        if (is_winograd(s, ATH_CONV_WEIGHT_GRAD)) return LINE + winograd_dw_scratch_floats(s);
         return 2 * LINE + upsampled_floats(s) + dw_floats(s) + direct_dw_scratch_floats(s);
     }
-    if (winograd_takes(s)) return LINE + winograd_scratch_floats(s, pass);
+    if (is_winograd(s, pass)) return LINE + winograd_scratch_floats(s, pass);
     const direct d = direct_plan(s, pass);
     return LINE + upsampled_floats(s) + direct_scratch_floats(&d);
 }
@@ -94,12 +96,12 @@ static void direct_forward(const ath_conv_shape *s, const float *x, const float 
     direct_run(&d, x, packed, of_images ? NULL : add.bias, of_images || add.residual != NULL, y, scratch);
 }
 
-static int conv_parts(const ath_conv_shape *s) { return winograd_takes(s) ? winograd_parts(s) : 1; }
+static int conv_parts(const ath_conv_shape *s) { return is_winograd(s, ATH_CONV_FORWARD) ? winograd_parts(s) : 1; }
 
 static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
                          float *y, float *scratch) {
     float *work = aligned(scratch);
-    if (winograd_takes(s))
+    if (is_winograd(s, ATH_CONV_FORWARD))
         winograd_run(s, ATH_CONV_FORWARD, x, packed, add, part, y, work);
     else if (part.index == 0)
         direct_forward(s, upsample(s, x, work), packed, add, y, work + upsampled_floats(s));
@@ -107,7 +109,7 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *p
 
 static void conv_input_grad(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
                             float *scratch) {
-    if (winograd_takes(s)) {
+    if (is_winograd(s, ATH_CONV_INPUT_GRAD)) {
         const ath_conv_add add = {.residual = acc ? dx : NULL};
         winograd_run(s, ATH_CONV_INPUT_GRAD, dy, packed, add, ath_whole, dx, aligned(scratch));
         return;
@@ -121,7 +123,7 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,
                              float *scratch) {
     float *work = aligned(scratch);
-    if (winograd_takes_dw(s)) {
+    if (is_winograd(s, ATH_CONV_WEIGHT_GRAD)) {
         winograd_weight_grad(s, x, dy, dw, db, acc, work);
         return;
     }

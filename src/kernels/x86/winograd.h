@@ -79,16 +79,7 @@ static void weight_panel(const filter *g, int j0, int k0, int depth, float *u, s
 /* Transformed weights are four times the weights. Small ones are made once per change and kept, for all the workers and
  * micro-batches of a step; large ones would be read from memory more slowly than they are made again from the weights,
  * a part that stays in L2 at a time. */
-static bool keeps_weights(const ath_conv_shape *s) {
-    const int channels = s->c_in * s->c_out;
-    return channels <= 128 * 128 || (channels <= 256 * 256 && s->h * s->w >= 64 * STEP * STEP);
-}
-
-/* Forward and input gradient. Where an image is one tile, weights that are made again are made for few products: in
- * place of them products of taps (direct.h) are 3 times as fast with one image and faster still with four. */
-static bool winograd_takes(const ath_conv_shape *s) {
-    return winograd_fits(s) && (keeps_weights(s) || s->h > STEP || s->w > STEP);
-}
+static bool keeps_weights(const ath_conv_shape *s) { return algorithm_of(s) == ATH_CONV_WINOGRAD; }
 
 /* Floats from a point to the next in a panel; a cache line more than needed, or the 36 points of a weight would all fall
  * on the same cache set. */
@@ -225,13 +216,6 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
 }
 
 /* ---- the weight gradient ---- */
-
-/* With few tiles there is more to do for the 36 sums than is saved in making them. (That this
- * depends on n is harmless here: a weight gradient is a sum over the images.) */
-static bool winograd_takes_dw(const ath_conv_shape *s) {
-    const int tiles = s->n * ((s->h + STEP - 1) / STEP) * ((s->w + STEP - 1) / STEP);
-    return winograd_fits(s) && tiles > (s->c_in * s->c_out <= 128 * 128 ? 2 : 4);
-}
 
 /* The sums are 36 times channels squared: kept in L2 while the tiles pass by in blocks when they are small enough. Else
  * channels are taken in squares whose sums fit, over many tiles at once, each channel block of the transformed tiles
