@@ -15,7 +15,8 @@
  * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster.
  * Part of template.h. */
 
-enum { AHEAD = 8 };                                       /* steps of k or t */
+enum { AHEAD = 8 };                    /* steps of k or t */
+enum { UNROLL = ATH_W == 16 ? 1 : 4 }; /* of these steps: a narrow one is a dozen FMAs, beside which the loop counts */
 static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
 /* How many rows of a tile take their factor in the FMA itself, broadcast from memory: one instruction less a row than a
@@ -48,13 +49,13 @@ INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, 
     }
     for (const float *end = a + (ptrdiff_t)k * mr; a < end; a += mr * W) {
         const float *middle = a + MIDDLE * W, *n = middle + to_next;
-#pragma GCC unroll 1
+#pragma GCC unroll UNROLL
         for (int l = 0; l < W; l++, b += PANEL, middle++, n += W) {
-            FORGET(middle);
+            if (UNROLL == 1) FORGET(middle);
             const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
-            __builtin_prefetch(n);
+            if (two_lines || l % 2 == 0) __builtin_prefetch(n);
             __builtin_prefetch(b + AHEAD * PANEL);
-            if (wide) __builtin_prefetch(b + AHEAD * PANEL + W);
+            if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
             for (int i = 0; i < mr; i++) {
                 const float *x = middle + (i - MIDDLE) * W;
@@ -104,6 +105,7 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
         const float *line = a + sz(image) * at->image;
         for (int l = 0; l < at->lines; l++, line += at->line) {
             const float *p = line;
+#pragma GCC unroll UNROLL
             for (int t = 0; t < at->len; t++, p += lda, b += ldb) {
                 const vec b0 = load(b), b1 = load(b + W);
                 __builtin_prefetch(p + ahead_a);

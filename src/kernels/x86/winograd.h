@@ -109,6 +109,8 @@ typedef struct winograd {
     size_t v_point, m_point, u_point; /* floats from a point to the next: V, products, weights */
 } winograd;
 
+enum { KEPT_AT_ONCE = MR == 14 ? 14 : 12 }; /* tiles: whole groups of rows */
+
 static int largest_block(const tiling *t, int limit) {
     int most = 0;
     for (int i = 0; i < t->kinds; i++) most = at_least(even_blocks(total_of(t, &t->kind[i]), limit), most);
@@ -123,7 +125,7 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     d.t = tiling_of(s, d.keeps); /* weights that are made for each block of tiles are not to be made for each kind */
     /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
      * products of a panel leave room for, since the weights are made again for each block. */
-    d.limit = d.keeps ? 14 : 64;
+    d.limit = d.keeps ? KEPT_AT_ONCE : 64;
     d.block = largest_block(&d.t, d.limit);
     d.depth = d.keeps ? d.from : at_most(d.from, 64);
     d.u_point = u_point(d.depth);
