@@ -2,22 +2,14 @@
  * adjoint up to a factor of four. Reshape, which moves no number, is here too. */
 #include <string.h>
 #include "graph/op.h"
+#include "kernels/resample.h"
 
-/* big (n,2h,2w,c) = factor * small (n,h,w,c), each value four times; or += */
 static void spread(const ath_call *k, ath_shape small, float factor, const float *x, float *y, bool acc) {
-    const size_t c = (size_t)small.c, w = (size_t)small.w, lines = (size_t)k->n * (size_t)small.h;
-    for (size_t r = 0; r < lines; r++)
-        for (size_t at = 0; at < 4; at++)
-            k->k->copy_rows(w, c, factor, x + r * w * c, c, y + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, acc);
+    ath_spread(k->k->copy_rows, (size_t)k->n, (size_t)small.h, (size_t)small.w, (size_t)small.c, factor, x, y, acc);
 }
 
-/* small (n,h,w,c) = factor * the sum of four values of big (n,2h,2w,c); or += */
 static void gather(const ath_call *k, ath_shape small, float factor, const float *x, float *y, bool acc) {
-    const size_t c = (size_t)small.c, w = (size_t)small.w, lines = (size_t)k->n * (size_t)small.h;
-    for (size_t r = 0; r < lines; r++)
-        for (size_t at = 0; at < 4; at++)
-            k->k->copy_rows(w, c, factor, x + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, y + r * w * c, c,
-                            acc || at > 0);
+    ath_gather(k->k->copy_rows, (size_t)k->n, (size_t)small.h, (size_t)small.w, (size_t)small.c, factor, x, y, acc);
 }
 
 static void upsample_forward(const ath_call *c) { spread(c, c->xs[0], 1, c->x[0], c->y, false); }

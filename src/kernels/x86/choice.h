@@ -26,14 +26,11 @@ static ath_conv_algorithm look_up(const ath_conv_shape *s, bool weight_grad) {
     return letter == 'D' ? ATH_CONV_DIRECT : letter == 'W' ? ATH_CONV_WINOGRAD : ATH_CONV_WINOGRAD_REMADE;
 }
 
-/* Of forward and input gradient. */
-static ath_conv_algorithm algorithm_of(const ath_conv_shape *s) {
+static ath_conv_algorithm algorithm_of(const ath_conv_shape *s, ath_conv_pass pass) {
     if (!winograd_fits(s)) return ATH_CONV_DIRECT;
-    return s->algorithm != ATH_CONV_CHOSEN ? s->algorithm : look_up(s, false);
+    return s->algorithm != ATH_CONV_CHOSEN ? s->algorithm : look_up(s, pass == ATH_CONV_WEIGHT_GRAD);
 }
 
 static bool is_winograd(const ath_conv_shape *s, ath_conv_pass pass) {
-    if (pass != ATH_CONV_WEIGHT_GRAD || s->algorithm != ATH_CONV_CHOSEN || !winograd_fits(s))
-        return algorithm_of(s) != ATH_CONV_DIRECT;
-    return look_up(s, true) != ATH_CONV_DIRECT;
+    return algorithm_of(s, pass) != ATH_CONV_DIRECT;
 }

@@ -4,11 +4,12 @@
  *     ATH_MR     rows of the register tile of the products (by two vectors)
  *     ATH_ISA    the name of the set
  *     ATH_TABLE  the name of the table, and
- *     ATH_CHOICES  the file that says which algorithm convolutions take (choice.h).
+ *     ATH_CHOICES  the file of the algorithms that convolutions take (choice.h).
  * The parts below are split by concern and are not headers of their own. */
 #include <math.h>
 #include <string.h>
 #include "base/status.h"
+#include "kernels/resample.h"
 #include "kernels/tables.h"
 #include "kernels/x86/vec.h"
 #include "kernels/x86/product.h"
@@ -56,20 +57,9 @@ static size_t upsampled_floats(const ath_conv_shape *s) {
 }
 
 static const float *upsample(const ath_conv_shape *s, const float *x, float *big) {
-    const size_t c = sz(s->c_in), w = sz(s->w / 2), lines = sz(s->n) * sz(s->h / 2);
     if (!s->upsampled) return x;
-    for (size_t r = 0; r < lines; r++)
-        for (size_t at = 0; at < 4; at++)
-            copy_rows(w, c, 1, x + r * w * c, c, big + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, false);
+    ath_spread(copy_rows, sz(s->n), sz(s->h / 2), sz(s->w / 2), sz(s->c_in), 1, x, big, false);
     return big;
-}
-
-/* dx = (or += when acc) the sums of 2x2 */
-static void sum_pairs(const ath_conv_shape *s, const float *big, float *dx, bool acc) {
-    const size_t c = sz(s->c_in), w = sz(s->w / 2), lines = sz(s->n) * sz(s->h / 2);
-    for (size_t r = 0; r < lines; r++)
-        for (size_t at = 0; at < 4; at++)
-            copy_rows(w, c, 1, big + ((2 * r + at / 2) * 2 * w + at % 2) * c, 2 * c, dx + r * w * c, c, acc || at > 0);
 }
 
 static size_t dw_floats(const ath_conv_shape *s) { return sz(s->kernel * s->kernel) * sz(s->c_in) * sz(s->c_out); }
@@ -117,7 +107,7 @@ static void conv_input_grad(const ath_conv_shape *s, const float *dy, const floa
     const direct d = direct_plan(s, ATH_CONV_INPUT_GRAD);
     float *work = aligned(scratch);
     direct_run(&d, dy, packed, NULL, acc && !s->upsampled, s->upsampled ? work : dx, work + upsampled_floats(s));
-    if (s->upsampled) sum_pairs(s, work, dx, acc);
+    if (s->upsampled) ath_gather(copy_rows, sz(s->n), sz(s->h / 2), sz(s->w / 2), sz(s->c_in), 1, work, dx, acc);
 }
 
 static void conv_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db, bool acc,

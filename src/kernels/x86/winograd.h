@@ -79,7 +79,7 @@ static void weight_panel(const filter *g, int j0, int k0, int depth, float *u, s
 /* Transformed weights are four times the weights. Small ones are made once per change and kept, for all the workers and
  * micro-batches of a step; large ones would be read from memory more slowly than they are made again from the weights,
  * a part that stays in L2 at a time. */
-static bool keeps_weights(const ath_conv_shape *s) { return algorithm_of(s) == ATH_CONV_WINOGRAD; }
+static bool keeps_weights(const ath_conv_shape *s) { return algorithm_of(s, ATH_CONV_FORWARD) == ATH_CONV_WINOGRAD; }
 
 /* Floats from a point to the next in a panel; a cache line more than needed, or the 36 points of a weight would all fall
  * on the same cache set. */

@@ -73,9 +73,13 @@ static tiling tiling_of(const ath_conv_shape *s, bool parts) {
     return t;
 }
 
-/* The i-th point that it takes; of an image that was upsampled. */
-INLINE int point_of(int outputs, int i) { return i == outputs + 1 ? SIDE - 1 : i; }
-INLINE int point_of_pairs(int outputs, int i) { return i < 2 ? i : i == outputs ? SIDE - 1 : i + 1; }
+/* What a tile of so many outputs in a direction reads, its points, and the i-th of them. `pairs`: of an image that was
+ * upsampled, read as it was before. */
+INLINE int reads_of(bool pairs, int outputs) { return pairs ? outputs / 2 + 2 : outputs + 2; }
+INLINE int points_of(bool pairs, int outputs) { return pairs ? outputs + 1 : outputs + 2; }
+INLINE int point_of(bool pairs, int outputs, int i) {
+    return i == points_of(pairs, outputs) - 1 ? SIDE - 1 : pairs && i >= 2 ? i + 1 : i;
+}
 
 /* The size of the fewest equal blocks of at most `limit` tiles. */
 INLINE int even_blocks(int total, int limit) {
@@ -160,9 +164,38 @@ INLINE void weight_adjoint(const vec *u, int stride, vec *o) {
     o[2] = c * (1 / 6.0F) - a + u5;
 }
 
-/* The same for `outputs` of 4, 3 or 2, d to o one after the other. With 3 point -2 is left out, with 2 point 2 too. */
-INLINE void input_transform_of(int outputs, const vec *d, vec *o) {
+/* Of an image that was upsampled, which reads d[0], d[1], d[1], d[2], d[2] .., for 4 or 2 outputs, without point -1; and the
+ * sums of pairs of outputs. */
+INLINE void input_transform_of_pairs(int outputs, const vec *d, vec *o) {
     if (outputs == STEP) {
+        const vec a = d[2] - 4 * d[1], b = d[2] - d[1];
+        o[0] = d[2] - 5 * d[1] + 4 * d[0];
+        o[1] = a + a;
+        o[2] = 3 * b;
+        o[3] = -b;
+        o[4] = d[3] - 5 * d[2] + 4 * d[1];
+    } else {
+        o[0] = 4 * (d[0] - d[1]);
+        o[1] = -6 * d[1];
+        o[2] = d[2] - d[1];
+    }
+}
+
+INLINE void output_transform_of_pairs(int outputs, const vec *m, vec *o) {
+    const vec a = m[1] + m[1];
+    if (outputs == STEP) {
+        o[0] = m[0] + a + 3 * m[2] - m[3];
+        o[1] = a + 12 * m[2] - 4 * m[3] + m[4];
+    } else {
+        o[0] = m[0] + a + m[2];
+    }
+}
+
+/* Any of these for `outputs` of 4, 3 or 2, d to o one after the other. With 3 point -2 is left out, with 2 point 2 too. */
+INLINE void input_transform_of(bool pairs, int outputs, const vec *d, vec *o) {
+    if (pairs) {
+        input_transform_of_pairs(outputs, d, o);
+    } else if (outputs == STEP) {
         input_transform(d, 1, o);
     } else if (outputs == 3) {
         const vec a = d[3] - d[1];
@@ -179,8 +212,10 @@ INLINE void input_transform_of(int outputs, const vec *d, vec *o) {
     }
 }
 
-INLINE void output_transform_of(int outputs, const vec *m, vec *o) {
-    if (outputs == STEP) {
+INLINE void output_transform_of(bool pairs, int outputs, const vec *m, vec *o) {
+    if (pairs) {
+        output_transform_of_pairs(outputs, m, o);
+    } else if (outputs == STEP) {
         output_transform(m, 1, o);
     } else if (outputs == 3) {
         const vec a = m[1] + m[2];
@@ -211,78 +246,51 @@ INLINE void output_adjoint_of(int outputs, const vec *y, vec *o) {
     }
 }
 
-/* The same of pairs: of an image that was upsampled d[0], d[1], d[1], d[2], d[2] .., without point -1; and the sums of
- * pairs of outputs. */
-INLINE void input_transform_of_pairs(int outputs, const vec *d, vec *o) {
-    if (outputs == STEP) {
-        const vec a = d[2] - 4 * d[1], b = d[2] - d[1];
-        o[0] = d[2] - 5 * d[1] + 4 * d[0];
-        o[1] = a + a;
-        o[2] = 3 * b;
-        o[3] = -b;
-        o[4] = d[3] - 5 * d[2] + 4 * d[1];
-    } else {
-        o[0] = 4 * (d[0] - d[1]);
-        o[1] = -6 * d[1];
-        o[2] = d[2] - d[1];
-    }
-}
-
-INLINE void output_transform_of_pairs(int outputs, const vec *m, vec *o) {
-    const vec a = m[1] + m[1];
-    if (outputs == STEP) {
-        o[0] = m[0] + a + 3 * m[2] - m[3];
-        o[1] = a + 12 * m[2] - 4 * m[3] + m[4];
-    } else {
-        o[0] = m[0] + a + m[2];
-    }
-}
-
 /* ---- transforms of tiles ----
  * What differs from tile to tile is passed in registers: a structure that is written and at once read in other pieces waits
  * for all the stores before it, which are of outputs and miss L1. It was a tenth of a convolution of 32 channels. */
 
-/* f(rows, columns, ...) of a kind of tiles that are not whole, with numbers that the compiler knows. */
+/* f(false, rows, columns, ...) of a kind of tiles that are not whole, with numbers that the compiler knows. */
 #define OF_PART(f, kind, ...)                                                                                          \
     switch ((kind)->rows * 8 + (kind)->columns) {                                                                      \
     case 043:                                                                                                          \
-        f(4, 3, __VA_ARGS__);                                                                                          \
+        f(false, 4, 3, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 042:                                                                                                          \
-        f(4, 2, __VA_ARGS__);                                                                                          \
+        f(false, 4, 2, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 034:                                                                                                          \
-        f(3, 4, __VA_ARGS__);                                                                                          \
+        f(false, 3, 4, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 033:                                                                                                          \
-        f(3, 3, __VA_ARGS__);                                                                                          \
+        f(false, 3, 3, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 032:                                                                                                          \
-        f(3, 2, __VA_ARGS__);                                                                                          \
+        f(false, 3, 2, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 024:                                                                                                          \
-        f(2, 4, __VA_ARGS__);                                                                                          \
+        f(false, 2, 4, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 023:                                                                                                          \
-        f(2, 3, __VA_ARGS__);                                                                                          \
+        f(false, 2, 3, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     case 022:                                                                                                          \
-        f(2, 2, __VA_ARGS__);                                                                                          \
+        f(false, 2, 2, __VA_ARGS__);                                                                                   \
         break;                                                                                                         \
     }
 
-/* f(rows, columns, ...) of a kind of tiles of an image that was upsampled. */
+/* f(true, rows, columns, ...) of a kind of tiles of an image that was upsampled. */
 #define OF_PAIRS(f, kind, ...)                                                                                         \
     do {                                                                                                               \
         const bool high = (kind)->rows == STEP, wide = (kind)->columns == STEP;                                        \
         if (high && wide)                                                                                              \
-            f(4, 4, __VA_ARGS__);                                                                                      \
+            f(true, 4, 4, __VA_ARGS__);                                                                                \
         else if (high)                                                                                                 \
-            f(4, 2, __VA_ARGS__);                                                                                      \
+            f(true, 4, 2, __VA_ARGS__);                                                                                \
         else if (wide)                                                                                                 \
-            f(2, 4, __VA_ARGS__);                                                                                      \
+            f(true, 2, 4, __VA_ARGS__);                                                                                \
         else                                                                                                           \
-            f(2, 2, __VA_ARGS__);                                                                                      \
+            f(true, 2, 2, __VA_ARGS__);                                                                                \
     } while (0)
 
 /* Where six vectors are, `step` floats apart. Multiples that addresses do not have are kept, in bytes, and GCC 12 is kept
@@ -376,70 +384,36 @@ INLINE int lines_of(const tiling *t, int n, int y0, int x0, int count, const flo
 }
 
 /* A row of the points that a tile takes, `row_point` of six, to its place in v. */
-INLINE void store_points(int outputs, int row_point, const vec *o, float *v, size_t point, six *points) {
+INLINE void store_points(bool pairs, int outputs, int row_point, const vec *o, float *v, size_t point, six *points) {
     float *to = v + sz(row_point * SIDE) * point;
     FORGET_SIX(*points);
 #pragma GCC unroll 6
-    for (int j = 0; j < outputs + 2; j++)
-        store((float *)(void *)((char *)to + nth(points, point_of(outputs, j))), o[j]);
+    for (int j = 0; j < points_of(pairs, outputs); j++)
+        store((float *)(void *)((char *)to + nth(points, point_of(pairs, outputs, j))), o[j]);
 }
 
-INLINE void store_points_of_pairs(int outputs, int row_point, const vec *o, float *v, size_t point, six *points) {
-    float *to = v + sz(row_point * SIDE) * point;
-    FORGET_SIX(*points);
-#pragma GCC unroll 5
-    for (int j = 0; j < outputs + 1; j++)
-        store((float *)(void *)((char *)to + nth(points, point_of_pairs(outputs, j))), o[j]);
-}
-
-/* input_tile_at of a tile that makes rows x columns outputs. */
-INLINE void input_part(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
-                       size_t point, size_t block) {
+/* input_tile_at of a tile that makes rows x columns outputs. With `pairs` all rows and columns that it reads but the first
+ * and the last are there twice. */
+INLINE void input_part(bool pairs, int rows, int columns, const float *const *row, int there, int c, int count,
+                       float *v, size_t point, size_t block) {
     six across = six_of(sz(c)), points = six_of(point);
     for (int k = 0; k < count; k += W, v += block) {
         vec u[POINTS], o[SIDE];
         FORGET_SIX(across);
 #pragma GCC unroll 6
-        for (int j = 0; j < columns + 2; j++) {
+        for (int j = 0; j < reads_of(pairs, columns); j++) {
             vec d[SIDE];
 #pragma GCC unroll 6
-            for (int i = 0; i < rows + 2; i++)
+            for (int i = 0; i < reads_of(pairs, rows); i++)
                 d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
-            input_transform_of(rows, d, o);
+            input_transform_of(pairs, rows, d, o);
 #pragma GCC unroll 6
-            for (int i = 0; i < rows + 2; i++) u[i * SIDE + j] = o[i];
+            for (int i = 0; i < points_of(pairs, rows); i++) u[i * SIDE + j] = o[i];
         }
 #pragma GCC unroll 6
-        for (int i = 0; i < rows + 2; i++) {
-            input_transform_of(columns, u + i * SIDE, o);
-            store_points(columns, point_of(rows, i), o, v, point, &points);
-        }
-    }
-}
-
-/* The same of an image that was upsampled, read as it was before: rows and columns of the tile are the given ones, all but
- * the first and the last of them twice. */
-INLINE void input_pairs(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
-                        size_t point, size_t block) {
-    enum { MOST = STEP + 1 };
-    six across = six_of(sz(c)), points = six_of(point);
-    for (int k = 0; k < count; k += W, v += block) {
-        vec u[MOST * STEP], o[MOST];
-        FORGET_SIX(across);
-#pragma GCC unroll 4
-        for (int j = 0; j < columns / 2 + 2; j++) {
-            vec d[STEP];
-#pragma GCC unroll 4
-            for (int i = 0; i < rows / 2 + 2; i++)
-                d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
-            input_transform_of_pairs(rows, d, o);
-#pragma GCC unroll 5
-            for (int i = 0; i < rows + 1; i++) u[i * STEP + j] = o[i];
-        }
-#pragma GCC unroll 5
-        for (int i = 0; i < rows + 1; i++) {
-            input_transform_of_pairs(columns, u + i * STEP, o);
-            store_points_of_pairs(columns, point_of_pairs(rows, i), o, v, point, &points);
+        for (int i = 0; i < points_of(pairs, rows); i++) {
+            input_transform_of(pairs, columns, u + i * SIDE, o);
+            store_points(pairs, columns, point_of(pairs, rows, i), o, v, point, &points);
         }
     }
 }
@@ -450,7 +424,7 @@ static void input_pairs_tile(const tiling *t, const tile_kind *kind, int n, int 
     const tiling before = {.n = t->n, .h = t->h / 2, .w = t->w / 2};
     const float *row[STEP];
     const int there = lines_of(&before, n, y / 2 - 1, x / 2 - 1, STEP, in, c, zeros, row);
-    OF_PAIRS(input_pairs, kind, row, there, c, count, v, point, block);
+    OF_PAIRS(input_part, kind, row, there, c, count, v, point, block);
 }
 
 /* The `count` channels at x, of c; `zeros` is SIDE pixels of them. */
@@ -507,7 +481,7 @@ INLINE void grad_tile_at(const float *const *row, bool inside, int columns, int 
 #undef D
 }
 
-INLINE void grad_part(int rows, int columns, const float *const *row, int there, int c, int count, float *v,
+INLINE void grad_part(bool pairs, int rows, int columns, const float *const *row, int there, int c, int count, float *v,
                       size_t point) {
     six across = six_of(sz(c)), points = six_of(point);
     for (int k = 0; k < count; k += W, v += W) {
@@ -526,7 +500,7 @@ INLINE void grad_part(int rows, int columns, const float *const *row, int there,
 #pragma GCC unroll 6
         for (int i = 0; i < rows + 2; i++) {
             output_adjoint_of(columns, u + i * SIDE, o);
-            store_points(columns, point_of(rows, i), o, v, point, &points);
+            store_points(pairs, columns, point_of(pairs, rows, i), o, v, point, &points);
         }
     }
 }
@@ -545,13 +519,15 @@ static void grad_tile(const tiling *t, const tile_kind *kind, int n, int y, int 
         grad_tile_at(row, false, there, c, count, v, point);
 }
 
-/* One row of `made` outputs to dst, `columns` of them being in the image; at `more`, unless NULL, is what is added. */
-INLINE void write_row(int made, const vec *row, float *dst, const float *more, int columns, six *across) {
+/* One row of `made` outputs, or with `pairs` of half as many sums, to dst, `columns` of them being in the image; at `more`,
+ * unless NULL, is what is added. */
+INLINE void write_row(bool pairs, int made, const vec *row, float *dst, const float *more, int columns, six *across) {
+    const int count = pairs ? made / 2 : made;
     vec o[STEP];
-    output_transform_of(made, row, o);
+    output_transform_of(pairs, made, row, o);
     FORGET_SIX(*across);
 #pragma GCC unroll 4
-    for (int j = 0; j < made; j++) {
+    for (int j = 0; j < count; j++) {
         if (j >= columns) break;
         float *to = (float *)(void *)((char *)dst + nth(across, j));
         store(to, more != NULL ? load(nth_of(more, across, j)) + o[j] : o[j]);
@@ -566,10 +542,11 @@ typedef struct outputs {
     int rows, columns;
 } outputs;
 
-INLINE void write_output_row(int made, const vec *row, const outputs *w, bool whole, int i, int k, six *across) {
+INLINE void write_output_row(bool pairs, int made, const vec *row, const outputs *w, bool whole, int i, int k,
+                             six *across) {
     if (!whole && i >= w->rows) return;
     const float *more = w->more != NULL ? w->more + sz(i) * w->line + k : NULL;
-    write_row(made, row, w->y + sz(i) * w->line + k, more, whole ? made : w->columns, across);
+    write_row(pairs, made, row, w->y + sz(i) * w->line + k, more, whole ? made : w->columns, across);
 }
 
 /* Rows 0 and 2 come from the sums of pairs of rows of m, 1 and 3 from the differences. What is to be added to all
@@ -589,69 +566,44 @@ INLINE void output_tile_at(const float *m, size_t point, int count, const float 
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j + M(2, j), b = M(3, j) + M(4, j);
             r[j] = M(0, j) + a + b, q[j] = a + 4 * b;
         }
-        write_output_row(STEP, r, w, whole, 0, k, &across);
-        write_output_row(STEP, q, w, whole, 2, k, &across);
+        write_output_row(false, STEP, r, w, whole, 0, k, &across);
+        write_output_row(false, STEP, q, w, whole, 2, k, &across);
         FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j - M(2, j), b = M(3, j) - M(4, j);
             r[j] = a + 2 * b, q[j] = a + 8 * b + M(5, j);
         }
-        write_output_row(STEP, r, w, whole, 1, k, &across);
-        write_output_row(STEP, q, w, whole, 3, k, &across);
+        write_output_row(false, STEP, r, w, whole, 1, k, &across);
+        write_output_row(false, STEP, q, w, whole, 3, k, &across);
     }
 #undef M
 }
 
-/* output_tile_at of a tile that makes rows x columns outputs. */
-INLINE void output_part(int rows, int columns, const float *m, size_t point, int count, const float *bias,
+/* output_tile_at of a tile that makes rows x columns outputs; with `pairs` they are summed in squares of two, and `w` has the
+ * sums. */
+INLINE void output_part(bool pairs, int rows, int columns, const float *m, size_t point, int count, const float *bias,
                         const outputs *w, int c) {
+    const int made = pairs ? rows / 2 : rows;
     six points = six_of(point), across = six_of(sz(c));
     for (int k = 0; k < count; k += W) {
         const vec shift = bias != NULL ? load(bias + k) : (vec){0};
         vec u[STEP * SIDE], o[STEP];
         FORGET_SIX(points);
 #pragma GCC unroll 6
-        for (int j = 0; j < columns + 2; j++) {
+        for (int j = 0; j < points_of(pairs, columns); j++) {
             vec d[SIDE];
 #pragma GCC unroll 6
-            for (int i = 0; i < rows + 2; i++)
-                d[i] = load(nth_of(m + sz(point_of(rows, i) * SIDE) * point + k, &points, point_of(columns, j)));
-            if (j == 1) d[1] += shift;
-            output_transform_of(rows, d, o);
-#pragma GCC unroll 4
-            for (int i = 0; i < rows; i++) u[i * SIDE + j] = o[i];
-        }
-#pragma GCC unroll 4
-        for (int i = 0; i < rows; i++) write_output_row(columns, u + i * SIDE, w, false, i, k, &across);
-    }
-}
-
-/* A tile of rows x columns outputs, summed in squares of two: `w` has the sums. */
-INLINE void output_pairs(int rows, int columns, const float *m, size_t point, int count, const outputs *w, int c) {
-    enum { MOST = STEP + 1 };
-    six points = six_of(point);
-    for (int k = 0; k < count; k += W) {
-        vec u[2 * MOST], o[2];
-        FORGET_SIX(points);
-#pragma GCC unroll 5
-        for (int j = 0; j < columns + 1; j++) {
-            vec d[MOST];
-#pragma GCC unroll 5
-            for (int i = 0; i < rows + 1; i++)
+            for (int i = 0; i < points_of(pairs, rows); i++)
                 d[i] = load(
-                    nth_of(m + sz(point_of_pairs(rows, i) * SIDE) * point + k, &points, point_of_pairs(columns, j)));
-            output_transform_of_pairs(rows, d, o);
-#pragma GCC unroll 2
-            for (int i = 0; i < rows / 2; i++) u[i * MOST + j] = o[i];
+                    nth_of(m + sz(point_of(pairs, rows, i) * SIDE) * point + k, &points, point_of(pairs, columns, j)));
+            if (j == 1) d[1] += shift;
+            output_transform_of(pairs, rows, d, o);
+#pragma GCC unroll 4
+            for (int i = 0; i < made; i++) u[i * SIDE + j] = o[i];
         }
-        for (int i = 0; i < at_most(rows / 2, w->rows); i++) {
-            output_transform_of_pairs(columns, u + i * MOST, o);
-            for (int j = 0; j < at_most(columns / 2, w->columns); j++) {
-                const size_t at = sz(i) * w->line + sz(j) * sz(c) + sz(k);
-                store(w->y + at, w->more != NULL ? load(w->more + at) + o[j] : o[j]);
-            }
-        }
+#pragma GCC unroll 4
+        for (int i = 0; i < made; i++) write_output_row(pairs, columns, u + i * SIDE, w, false, i, k, &across);
     }
 }
 
@@ -663,7 +615,7 @@ static void output_pairs_tile(const tiling *t, const tile_kind *kind, int n, int
                  at = (sz(n) * sz(t->h / 2) + sz(y / 2)) * line + sz(x / 2) * sz(c) + sz(first);
     const outputs w = {out + at, add->residual != NULL ? add->residual + at : NULL, line, (t->h - y) / 2,
                        (t->w - x) / 2};
-    OF_PAIRS(output_pairs, kind, m, point, count, &w, c);
+    OF_PAIRS(output_part, kind, m, point, count, NULL, &w, c);
 }
 #undef OF_PAIRS
 
