@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/pages.h"
 #include "graph/op.h"
 #include "model/json.h"
 #include "model/weights.h"
@@ -68,7 +69,7 @@ ath_status ath_model_create(ath_model **out, const ath_net *net, const void *con
 }
 
 ath_status ath_model_allocate(ath_model *m, ath_err *err) {
-    m->params = calloc(m->n_params + 1, sizeof *m->params);
+    m->params = ath_pages_zero((m->n_params + 1) * sizeof *m->params);
     return m->params ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for %zu parameters", m->n_params);
 }
 
