@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/pages.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
 #if DNNL_VERSION_MAJOR != 2
@@ -44,7 +45,8 @@ static void *need(void *p) {
     return p;
 }
 
-static float *floats(size_t len) { return need(aligned_alloc(64, (len * sizeof(float) + 127) / 64 * 64)); }
+/* In huge pages, as the program's. */
+static float *floats(size_t len) { return need(ath_pages(len * sizeof(float))); }
 
 static float *random_floats(size_t len) {
     float *p = floats(len);
@@ -135,6 +137,7 @@ typedef struct peer {
     dnnl_primitive_t primitive; /* NULL: there is no such algorithm for this shape */
     dnnl_exec_arg_t arg[3];     /* x, w and y or their gradients */
     dnnl_memory_desc_t desc[3];
+    float *data[3];
 } peer;
 
 static const dnnl_query_t queries[PASSES][3] = {
@@ -209,7 +212,8 @@ static peer make_peer(const layer *l, dnnl_alg_kind_t algorithm) {
     float *const data[3] = {l->x, l->w, l->y};
     for (int i = 0; i < 3; i++) {
         p.desc[i] = *dnnl_primitive_desc_query_md(desc, queries[l->pass][i], 0);
-        p.arg[i] = (dnnl_exec_arg_t){args[l->pass][i], memory(&p.desc[i], DNNL_MEMORY_ALLOCATE)};
+        p.data[i] = floats(dnnl_memory_desc_get_size(&p.desc[i]) / sizeof(float) + 1);
+        p.arg[i] = (dnnl_exec_arg_t){args[l->pass][i], memory(&p.desc[i], p.data[i])};
         const dnnl_memory_t from = memory(&ours[i], data[i]);
         /* a layout of Winograd's weights comes from the plain one */
         reorder(&ours[i], from, &p.desc[i], p.arg[i].memory);
@@ -225,7 +229,10 @@ static void run_peer(const peer *p) {
 }
 
 static void free_peer(peer *p) {
-    for (int i = 0; i < 3; i++) dnnl_memory_destroy(p->arg[i].memory);
+    for (int i = 0; i < 3; i++) {
+        dnnl_memory_destroy(p->arg[i].memory);
+        free(p->data[i]);
+    }
     dnnl_primitive_destroy(p->primitive);
 }
 
