@@ -15,7 +15,7 @@
  * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster.
  * Part of template.h. */
 
-enum { AHEAD = 8 };                    /* steps of k or t */
+enum { AHEAD = 24 };                   /* steps of k or t */
 enum { UNROLL = ATH_W == 16 ? 1 : 4 }; /* of these steps: a narrow one is a dozen FMAs, beside which the loop counts */
 static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
@@ -36,12 +36,23 @@ INLINE vec multiply_add(vec sum, const float *x, vec b) { return sum + splat(*x)
 /* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
 #define FORGET(p) __asm__("" : "+r"(p))
 
+/* Memory that something else will read or write: `lines` of the cache, from `at` on, `step` floats apart, are asked for in the
+ * course of a product, one a step, in whole vectors of steps. */
+typedef struct asking {
+    const float *at;
+    ptrdiff_t step;
+    int lines;
+} asking;
+
 /* A is reached from its middle row, whose distance to all the others fits into a byte. Unless `wide`, only the first
  * vector of columns is made. */
-INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, float *c, bool add, const float *next) {
+INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, float *c, bool add, const float *next,
+                      const asking *asked) {
     enum { MIDDLE = MR / 2 };
     vec sum0[MR], sum1[MR];
     const ptrdiff_t to_next = next - a - MIDDLE * W;
+    const float *ask = asked->at;
+    int lines = asked->lines;
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
         sum0[i] = add ? load(c + i * PANEL) : (vec){0};
@@ -49,6 +60,8 @@ INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, 
     }
     for (const float *end = a + (ptrdiff_t)k * mr; a < end; a += mr * W) {
         const float *middle = a + MIDDLE * W, *n = middle + to_next;
+        const ptrdiff_t ask_step = lines > 0 ? asked->step : 0;
+        lines -= W;
 #pragma GCC unroll UNROLL
         for (int l = 0; l < W; l++, b += PANEL, middle++, n += W) {
             if (UNROLL == 1) FORGET(middle);
@@ -56,6 +69,8 @@ INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, 
             if (two_lines || l % 2 == 0) __builtin_prefetch(n);
             __builtin_prefetch(b + AHEAD * PANEL);
             if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
+            __builtin_prefetch(ask, 0, 2);
+            ask += ask_step;
 #pragma GCC unroll 16
             for (int i = 0; i < mr; i++) {
                 const float *x = middle + (i - MIDDLE) * W;
@@ -205,11 +220,12 @@ INLINE void in_place_body(int mr, bool wide, const in_place *q) {
 }
 
 #define PRODUCTS(mr)                                                                                                   \
-    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next) {   \
+    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next,     \
+                          const asking *asked) {                                                                       \
         if (wide)                                                                                                      \
-            rows_body(mr, true, a, b, k, c, add, next);                                                                \
+            rows_body(mr, true, a, b, k, c, add, next, asked);                                                         \
         else                                                                                                           \
-            rows_body(mr, false, a, b, k, c, add, next);                                                               \
+            rows_body(mr, false, a, b, k, c, add, next, asked);                                                        \
     }                                                                                                                  \
     static void in_place_##mr(const in_place *q) {                                                                     \
         if (q->cols > W)                                                                                               \
@@ -249,7 +265,8 @@ PRODUCTS(14)
 #define OF_ROWS(f)                                                                                                     \
     { NULL, f##_1, f##_2, f##_3, f##_4, f##_5, f##_6 }
 #endif
-typedef void rows_product(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next);
+typedef void rows_product(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next,
+                          const asking *asked);
 typedef void in_place_product(const in_place *q);
 typedef void outer_product(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
                            bool add);

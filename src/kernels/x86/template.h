@@ -22,8 +22,6 @@
 #include "kernels/x86/points.h"
 #include "kernels/x86/rows.h"
 
-enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
-
 /* Work memory from its first whole cache line: a vector that straddles two costs twice. */
 static float *aligned(float *scratch) {
     const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;

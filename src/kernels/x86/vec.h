@@ -12,6 +12,7 @@ typedef uint32_t uvec __attribute__((vector_size(4 * ATH_W)));
 
 #define INLINE static inline __attribute__((always_inline))
 enum { W = ATH_W, MR = ATH_MR, PANEL = 2 * ATH_W };
+enum { LINE = 64 / sizeof(float) }; /* floats of a cache line */
 
 INLINE vec load(const float *p) { return *(const vec_unaligned *)p; }
 INLINE void store(float *p, vec v) { *(vec_unaligned *)p = v; }

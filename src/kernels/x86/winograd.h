@@ -154,9 +154,56 @@ static void transform_input(const winograd *d, const tile_kind *kind, const floa
     }
 }
 
+/* What the transforms around the products read and write is asked for in the course of the products: where it does not fit
+ * into L2 the transforms, which do little with much of it, would wait for each line. */
+enum { IN_L2 = 160 * 1024, MOST_STREAMS = 2 * PANEL / LINE + 1 }; /* floats read and written that are there anyway */
+
+typedef struct streams {
+    asking stream[MOST_STREAMS];
+    int count, now, share; /* streams; the one that is being asked for; lines for each product */
+} streams;
+
+/* `pieces` pieces of `len` floats, `step` apart. */
+static void add_streams(streams *s, const float *at, size_t step, size_t pieces, int len) {
+    for (int l = 0; l < len && pieces > 0; l += LINE)
+        s->stream[s->count++] = (asking){at + l, (ptrdiff_t)step, (int)pieces};
+}
+
+static void share_out(streams *s, int products) {
+    long lines = 0;
+    for (int i = 0; i < s->count; i++) lines += s->stream[i].lines;
+    s->share = round_up((int)(lines / products) + 1, W);
+}
+
+static asking next_share(streams *s) {
+    if (s->now == s->count) return (asking){0};
+    asking *left = &s->stream[s->now];
+    const asking share = {left->at, left->step, at_most(left->lines, s->share)};
+    left->at += share.lines * left->step;
+    left->lines -= share.lines;
+    s->now += left->lines == 0;
+    return share;
+}
+
+/* Images as the transforms go over them: of their h rows a tile has `rows`, and reads `below` more. */
+typedef struct raster {
+    int h, w, rows, below;
+} raster;
+
+static raster raster_of(const ath_conv_shape *s, bool pairs, int below) {
+    const int by = pairs ? 2 : 1;
+    return (raster){s->h / by, s->w / by, STEP / by, below};
+}
+
+/* The pixels from the first one on to the end of the rows of a tile. */
+static size_t pixels_up_to(const raster *r, const tile_kind *kind, int tile) {
+    const place p = place_of(kind, tile);
+    return (sz(p.n) * sz(r->h) + sz(at_most((p.y / STEP + 1) * r->rows + r->below, r->h))) * sz(r->w);
+}
+
 /* m (+)= V u, or unless `wide` the first half of its columns, for `count` tiles, `from` channels k0.. k0+depth-1 and a panel of `to` channels. */
 static void multiply_panel(const winograd *d, const tile_kind *kind, const float *v, const float *u, size_t u_stride,
-                           int k0, int depth, bool wide, int count, float *m) {
+                           int k0, int depth, bool wide, int count, float *m, streams *asked) {
     const grouping groups = grouping_of(count);
     const int first = groups.size + (groups.large > 0); /* rows of a point's first group */
     for (int e = 0; e < POINTS; e++, m += d->m_point, v += d->v_point, u += u_stride) {
@@ -168,7 +215,8 @@ static void multiply_panel(const winograd *d, const tile_kind *kind, const float
             const float *next = rows + sz(mr) * sz(d->from);
             const float *then = g + 1 < groups.groups ? next + sz(k0) * sz(groups.size + (g + 1 < groups.large))
                                                       : v + d->v_point + sz(k0) * sz(first);
-            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, wide, then);
+            const asking share = next_share(asked);
+            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, wide, then, &share);
             rows = next;
             c += mr * PANEL;
         }
@@ -195,24 +243,43 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
         if (!(d.t.kind[0].points >> e & 1)) memset(m + sz(e) * d.m_point, 0, d.m_point * sizeof *m);
     const int panels = (d.to + PANEL - 1) / PANEL;
     const int j0 = panels * part.index / part.of * PANEL, j1 = panels * (part.index + 1) / part.of * PANEL;
+    const raster reads = raster_of(s, d.reads_pairs, 1), makes = raster_of(s, d.makes_pairs, 0);
+    const bool asks = sz(s->n) * sz(s->h) * sz(s->w) * sz(d.from + d.to) > IN_L2;
     for (const tile_kind *kind = d.t.kind; kind < d.t.kind + d.t.kinds; kind++) {
         const int total = total_of(&d.t, kind), block = even_blocks(total, d.limit);
+        const bool asks_here = asks && kind == d.t.kind; /* the edges come after what they are part of */
+        size_t read = pixels_up_to(&reads, kind, at_most(block, total) - 1), made = 0; /* pixels so far */
         for (int first = 0; first < total; first += block) {
-            const int count = at_most(total - first, block);
+            const int count = at_most(total - first, block), next = at_most(total, first + 2 * block) - 1;
+            const size_t will_read = pixels_up_to(&reads, kind, next);
+            const size_t will_make = pixels_up_to(&makes, kind, first + count - 1);
             transform_input(&d, kind, in, first, count, zeros, v);
             for (int j = j0; j < at_most(j1, d.to); j += PANEL) {
+                const int columns = at_most(PANEL, d.to - j);
+                const size_t at = made * sz(d.to) + sz(j);
+                streams asked = {0};
+                if (asks_here) {
+                    add_streams(&asked, out + at, sz(d.to), will_make - made, columns);
+                    if (add.residual != NULL && add.residual != out)
+                        add_streams(&asked, add.residual + at, sz(d.to), will_make - made, columns);
+                    if (j + PANEL >= at_most(j1, d.to))
+                        add_streams(&asked, in + read * sz(d.from), LINE, (will_read - read) * sz(d.from) / LINE, LINE);
+                    share_out(&asked, POINTS * group_count(count) * ((d.from + d.depth - 1) / d.depth));
+                }
                 for (int k0 = 0; k0 < d.from; k0 += d.depth) {
                     const int depth = at_most(d.from - k0, d.depth);
                     const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
                     if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
-                    multiply_panel(&d, kind, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m);
+                    multiply_panel(&d, kind, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m,
+                                   &asked);
                 }
                 place p = place_of(kind, first);
                 for (int r = 0; r < count; r++, p = place_after(kind, p))
                     (d.makes_pairs ? output_pairs_tile : output_tile)(&d.t, kind, p.n, p.y, p.x, m + sz(r) * PANEL,
-                                                                      d.m_point, j, at_most(PANEL, d.to - j), d.to,
-                                                                      &add, out);
+                                                                      d.m_point, j, columns, d.to, &add, out);
             }
+            read = will_read;
+            made = will_make;
         }
     }
 }
