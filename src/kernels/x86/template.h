@@ -14,6 +14,7 @@
 #include "kernels/x86/vec.h"
 #include "kernels/x86/product.h"
 #include "kernels/x86/direct.h"
+#include "kernels/x86/winograd_transform.h"
 #include "kernels/x86/winograd_tiles.h"
 #include "kernels/x86/choice.h"
 #include "kernels/x86/winograd.h"

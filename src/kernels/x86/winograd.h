@@ -1,4 +1,4 @@
-/* The three passes of Winograd's convolution: see winograd_tiles.h for what it is. Part of template.h. */
+/* The three passes of Winograd's convolution: see winograd_transform.h for what it is. Part of template.h. */
 
 /* ---- transformed weights ---- */
 
