@@ -1,7 +1,7 @@
 /* The inner products everything heavy is made of, register blocked: MR rows by two
  * vectors of columns, so that a step is two loads of B, MR broadcasts of A and 2 MR FMAs.
  *
- *     rows:      C[mr][PANEL] = A B,      A stored [k/W][mr][W],       B stored [k][PANEL]
+ *     rows:      C[mr][PANEL] = A B,      A stored [k/W][lda/W][W],    B stored [k][PANEL]
  *     in_place:  C[mr][ldc] (+)= A B,     A stored in rows of pieces,  B stored [k][PANEL]
  *     outer:     C[mr][ldc] (+)= A' B,    A stored [t][lda],           B stored [t][ldb]
  *
@@ -46,8 +46,8 @@ typedef struct asking {
 
 /* A is reached from its middle row, whose distance to all the others fits into a byte. Unless `wide`, only the first
  * vector of columns is made. */
-INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, float *c, bool add, const float *next,
-                      const asking *asked) {
+INLINE void rows_body(int mr, bool wide, const float *a, size_t lda, const float *b, int k, float *c, bool add,
+                      const float *next, const asking *asked) {
     enum { MIDDLE = MR / 2 };
     vec sum0[MR], sum1[MR];
     const ptrdiff_t to_next = next - a - MIDDLE * W;
@@ -59,7 +59,7 @@ INLINE void rows_body(int mr, bool wide, const float *a, const float *b, int k, 
         sum0[i] = add ? load(c + i * PANEL) : (vec){0};
         sum1[i] = add && wide ? load(c + i * PANEL + W) : (vec){0};
     }
-    for (const float *end = a + (ptrdiff_t)k * mr; a < end; a += mr * W) {
+    for (int left = k; left > 0; left -= W, a += lda) {
         const float *middle = a + MIDDLE * W, *n = middle + to_next;
         const ptrdiff_t ask_step = lines > 0 ? asked->step : 0;
         lines -= W;
@@ -221,12 +221,12 @@ INLINE void in_place_body(int mr, bool wide, const in_place *q) {
 }
 
 #define PRODUCTS(mr)                                                                                                   \
-    static void rows_##mr(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next,     \
-                          const asking *asked) {                                                                       \
+    static void rows_##mr(const float *a, size_t lda, const float *b, int k, float *c, bool add, bool wide,            \
+                          const float *next, const asking *asked) {                                                    \
         if (wide)                                                                                                      \
-            rows_body(mr, true, a, b, k, c, add, next, asked);                                                         \
+            rows_body(mr, true, a, lda, b, k, c, add, next, asked);                                                    \
         else                                                                                                           \
-            rows_body(mr, false, a, b, k, c, add, next, asked);                                                        \
+            rows_body(mr, false, a, lda, b, k, c, add, next, asked);                                                   \
     }                                                                                                                  \
     static void in_place_##mr(const in_place *q) {                                                                     \
         if (q->cols > W)                                                                                               \
@@ -266,8 +266,8 @@ PRODUCTS(14)
 #define OF_ROWS(f)                                                                                                     \
     { NULL, f##_1, f##_2, f##_3, f##_4, f##_5, f##_6 }
 #endif
-typedef void rows_product(const float *a, const float *b, int k, float *c, bool add, bool wide, const float *next,
-                          const asking *asked);
+typedef void rows_product(const float *a, size_t lda, const float *b, int k, float *c, bool add, bool wide,
+                          const float *next, const asking *asked);
 typedef void in_place_product(const in_place *q);
 typedef void outer_product(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
                            bool add);

@@ -103,34 +103,29 @@ typedef struct winograd {
     tiling t;
     int from, to;                     /* channels read and written */
     bool reads_pairs, makes_pairs;    /* of an image that is upsampled, as it is stored */
-    int limit, block;                 /* tiles at once: to make even blocks of; what comes of it at most */
+    int block;                        /* tiles at once */
     bool keeps;                       /* the weights come transformed */
     int depth;                        /* channels read at once: all, or a part of the weights that stays in L2 */
-    size_t v_point, m_point, u_point; /* floats from a point to the next: V, products, weights */
+    size_t v_row;                     /* floats from a vector of channels in V to the next */
+    size_t v_point, m_point, u_point; /* from a point to the next: V, products, weights */
 } winograd;
 
-enum { KEPT_AT_ONCE = MR == 14 ? 14 : 12 }; /* tiles: whole groups of rows */
-
-static int largest_block(const tiling *t, int limit) {
-    int most = 0;
-    for (int i = 0; i < t->kinds; i++) most = at_least(even_blocks(total_of(t, &t->kind[i]), limit), most);
-    return most;
-}
+enum { KEPT_AT_ONCE = MR == 14 ? 28 : 24, MOST_AT_ONCE = 64 }; /* tiles: whole groups of rows */
 
 static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     const filter g = filter_of(s, pass, NULL);
     winograd d = {.from = from_of(&g), .to = to_of(&g), .keeps = keeps_weights(s)};
     d.reads_pairs = s->upsampled && g.forward;
     d.makes_pairs = s->upsampled && !g.forward;
-    d.t = tiling_of(s, d.keeps); /* weights that are made for each block of tiles are not to be made for each kind */
+    d.t = tiling_of(s);
     /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
      * products of a panel leave room for, since the weights are made again for each block. */
-    d.limit = d.keeps ? KEPT_AT_ONCE : 64;
-    d.block = largest_block(&d.t, d.limit);
+    d.block = even_blocks(total_of(&d.t), d.keeps ? KEPT_AT_ONCE : MOST_AT_ONCE);
     d.depth = d.keeps ? d.from : at_most(d.from, 64);
     d.u_point = u_point(d.depth);
-    /* An odd number of cache lines, so that the points do not fall on the same sets. */
-    d.v_point = (sz(d.block) * sz(d.from) / 16 | 1) * 16;
+    /* An odd number of cache lines, so that vectors of channels and points do not fall on the same sets. */
+    d.v_row = sz(d.block | 1) * W;
+    d.v_point = (sz(d.from) / W * d.v_row / 16 | 1) * 16;
     d.m_point = (sz(d.block) * PANEL / 16 | 1) * 16;
     return d;
 }
@@ -140,17 +135,26 @@ static size_t winograd_scratch_floats(const ath_conv_shape *s, ath_conv_pass pas
     return POINTS * (d.v_point + d.m_point + (d.keeps ? 0 : d.u_point)) + sz(SIDE * d.from);
 }
 
-/* V of tiles first.. first+count-1: [point][group of rows][from/W][row][W]. */
-static void transform_input(const winograd *d, const tile_kind *kind, const float *in, int first, int count,
-                            const float *zeros, float *v) {
-    const int groups = group_count(count);
-    place p = place_of(kind, first);
-    for (int g = 0, r = 0; g < groups; g++) {
-        const int mr = group_size(count, groups, g);
-        for (int i = 0; i < mr; i++, p = place_after(kind, p))
+/* V of a block of tiles: [point][from/W][row][W]. */
+static void transform_input(const winograd *d, const tile_block *b, const float *in, const float *zeros, float *v) {
+    for (int q = 0; q < d->t.kinds; q++) {
+        const tile_kind *kind = &d->t.kind[q];
+        place p = place_of(kind, b->first[q]);
+        for (int r = b->row[q]; r < b->row[q + 1]; r++, p = place_after(kind, p))
             (d->reads_pairs ? input_pairs_tile : input_tile)(&d->t, kind, p.n, p.y, p.x, in, d->from, d->from, zeros,
-                                                             v + sz(r) * sz(d->from) + i * W, d->v_point, sz(mr) * W);
-        r += mr;
+                                                             v + r * W, d->v_point, d->v_row);
+    }
+}
+
+/* The outputs of a block of tiles from their products with a panel: `columns` channels from j on. */
+static void transform_output(const winograd *d, const tile_block *b, const float *m, int j, int columns,
+                             const ath_conv_add *add, float *out) {
+    for (int q = 0; q < d->t.kinds; q++) {
+        const tile_kind *kind = &d->t.kind[q];
+        place p = place_of(kind, b->first[q]);
+        for (int r = b->row[q]; r < b->row[q + 1]; r++, p = place_after(kind, p))
+            (d->makes_pairs ? output_pairs_tile : output_tile)(&d->t, kind, p.n, p.y, p.x, m + sz(r) * PANEL,
+                                                               d->m_point, j, columns, d->to, add, out);
     }
 }
 
@@ -195,31 +199,48 @@ static raster raster_of(const ath_conv_shape *s, bool pairs, int below) {
     return (raster){s->h / by, s->w / by, STEP / by, below};
 }
 
-/* The pixels from the first one on to the end of the rows of a tile. */
-static size_t pixels_up_to(const raster *r, const tile_kind *kind, int tile) {
-    const place p = place_of(kind, tile);
-    return (sz(p.n) * sz(r->h) + sz(at_most((p.y / STEP + 1) * r->rows + r->below, r->h))) * sz(r->w);
+/* The pixels from the first one on to the end of the rows of a tile, of all tiles in turn. */
+static size_t pixels_up_to(const raster *r, const tiling *t, int tile) {
+    const int of_image = t->down * t->across, y = tile % of_image / t->across;
+    return (sz(tile / of_image) * sz(r->h) + sz(at_most((y + 1) * r->rows + r->below, r->h))) * sz(r->w);
 }
 
-/* m (+)= V u, or unless `wide` the first half of its columns, for `count` tiles, `from` channels k0.. k0+depth-1 and a panel of `to` channels. */
-static void multiply_panel(const winograd *d, const tile_kind *kind, const float *v, const float *u, size_t u_stride,
-                           int k0, int depth, bool wide, int count, float *m, streams *asked) {
-    const grouping groups = grouping_of(count);
-    const int first = groups.size + (groups.large > 0); /* rows of a point's first group */
-    for (int e = 0; e < POINTS; e++, m += d->m_point, v += d->v_point, u += u_stride) {
-        if (!(kind->points >> e & 1)) continue;
-        const float *rows = v;
-        float *c = m;
-        for (int g = 0; g < groups.groups; g++) {
-            const int mr = groups.size + (g < groups.large);
-            const float *next = rows + sz(mr) * sz(d->from);
-            const float *then = g + 1 < groups.groups ? next + sz(k0) * sz(groups.size + (g + 1 < groups.large))
-                                                      : v + d->v_point + sz(k0) * sz(first);
-            const asking share = next_share(asked);
-            rows_of[mr](rows + sz(k0) * sz(mr), u, depth, c, k0 > 0, wide, then, &share);
-            rows = next;
-            c += mr * PANEL;
+/* The products of a block of tiles with a panel of weights: how many rows, and where in V, weights and results they begin. */
+enum { MOST_PRODUCTS = POINTS * ((MOST_AT_ONCE + MR - 1) / MR) };
+
+typedef struct products {
+    int count;
+    struct {
+        size_t v, u, m;
+        int rows;
+    } of[MOST_PRODUCTS + 1]; /* and one more, for what comes next */
+} products;
+
+static void list_products(const winograd *d, const tile_block *b, products *list) {
+    grouping groups = {0};
+    int n = 0;
+    for (int e = 0, last = 0; e < POINTS; e++) {
+        const int rows = b->end[e] - b->begin[e];
+        if (rows > 0 && rows != last) groups = grouping_of(last = rows); /* which divides */
+        for (int row = b->begin[e], g = 0; row < b->end[e]; row += list->of[n++].rows, g++) {
+            list->of[n].v = sz(e) * d->v_point + sz(row * W);
+            list->of[n].u = sz(e) * d->u_point;
+            list->of[n].m = sz(e) * d->m_point + sz(row * PANEL);
+            list->of[n].rows = groups.size + (g < groups.large);
         }
+    }
+    list->of[n] = list->of[0];
+    list->count = n;
+}
+
+/* m (+)= V u, or unless `wide` the first half of its columns, for `depth` channels, the first ones unless `add`, and a
+ * panel of weights. */
+static void multiply_panel(const products *list, const float *v, size_t v_row, const float *u, int depth, bool add,
+                           bool wide, float *m, streams *asked) {
+    for (int i = 0; i < list->count; i++) {
+        const asking share = next_share(asked);
+        rows_of[list->of[i].rows](v + list->of[i].v, v_row, u + list->of[i].u, depth, m + list->of[i].m, add, wide,
+                                  v + list->of[i + 1].v, &share);
     }
 }
 
@@ -240,47 +261,44 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
     float *zeros = u + (d.keeps ? 0 : POINTS * d.u_point);
     memset(zeros, 0, sz(SIDE * d.from) * sizeof *zeros);
     for (int e = 0; e < POINTS && d.reads_pairs; e++) /* the products that are not made */
-        if (!(d.t.kind[0].points >> e & 1)) memset(m + sz(e) * d.m_point, 0, d.m_point * sizeof *m);
-    const int panels = (d.to + PANEL - 1) / PANEL;
-    const int j0 = panels * part.index / part.of * PANEL, j1 = panels * (part.index + 1) / part.of * PANEL;
+        if (!(d.t.points >> e & 1)) memset(m + sz(e) * d.m_point, 0, d.m_point * sizeof *m);
+    const int panels = (d.to + PANEL - 1) / PANEL, total = total_of(&d.t);
+    const int j0 = panels * part.index / part.of * PANEL;
+    const int j1 = at_most(panels * (part.index + 1) / part.of * PANEL, d.to);
     const raster reads = raster_of(s, d.reads_pairs, 1), makes = raster_of(s, d.makes_pairs, 0);
     const bool asks = sz(s->n) * sz(s->h) * sz(s->w) * sz(d.from + d.to) > IN_L2;
-    for (const tile_kind *kind = d.t.kind; kind < d.t.kind + d.t.kinds; kind++) {
-        const int total = total_of(&d.t, kind), block = even_blocks(total, d.limit);
-        const bool asks_here = asks && kind == d.t.kind; /* the edges come after what they are part of */
-        size_t read = pixels_up_to(&reads, kind, at_most(block, total) - 1), made = 0; /* pixels so far */
-        for (int first = 0; first < total; first += block) {
-            const int count = at_most(total - first, block), next = at_most(total, first + 2 * block) - 1;
-            const size_t will_read = pixels_up_to(&reads, kind, next);
-            const size_t will_make = pixels_up_to(&makes, kind, first + count - 1);
-            transform_input(&d, kind, in, first, count, zeros, v);
-            for (int j = j0; j < at_most(j1, d.to); j += PANEL) {
-                const int columns = at_most(PANEL, d.to - j);
-                const size_t at = made * sz(d.to) + sz(j);
-                streams asked = {0};
-                if (asks_here) {
-                    add_streams(&asked, out + at, sz(d.to), will_make - made, columns);
-                    if (add.residual != NULL && add.residual != out)
-                        add_streams(&asked, add.residual + at, sz(d.to), will_make - made, columns);
-                    if (j + PANEL >= at_most(j1, d.to))
-                        add_streams(&asked, in + read * sz(d.from), LINE, (will_read - read) * sz(d.from) / LINE, LINE);
-                    share_out(&asked, POINTS * group_count(count) * ((d.from + d.depth - 1) / d.depth));
-                }
-                for (int k0 = 0; k0 < d.from; k0 += d.depth) {
-                    const int depth = at_most(d.from - k0, d.depth);
-                    const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
-                    if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
-                    multiply_panel(&d, kind, v, d.keeps ? panel : u, d.u_point, k0, depth, d.to - j > W, count, m,
-                                   &asked);
-                }
-                place p = place_of(kind, first);
-                for (int r = 0; r < count; r++, p = place_after(kind, p))
-                    (d.makes_pairs ? output_pairs_tile : output_tile)(&d.t, kind, p.n, p.y, p.x, m + sz(r) * PANEL,
-                                                                      d.m_point, j, columns, d.to, &add, out);
+    tile_block b = {.row = {0}};
+    products list;
+    size_t read = pixels_up_to(&reads, &d.t, at_most(d.block, total) - 1), made = 0; /* pixels so far */
+    for (int first = 0; first < total; first += d.block) {
+        const int count = at_most(total - first, d.block), next = at_most(total, first + 2 * d.block) - 1;
+        const size_t will_read = pixels_up_to(&reads, &d.t, next);
+        const size_t will_make = pixels_up_to(&makes, &d.t, first + count - 1);
+        if (take_block(&d.t, first, count, &b)) list_products(&d, &b, &list);
+        transform_input(&d, &b, in, zeros, v);
+        for (int j = j0; j < j1; j += PANEL) {
+            const int columns = at_most(PANEL, d.to - j);
+            const size_t at = made * sz(d.to) + sz(j);
+            streams asked = {0};
+            if (asks) {
+                add_streams(&asked, out + at, sz(d.to), will_make - made, columns);
+                if (add.residual != NULL && add.residual != out)
+                    add_streams(&asked, add.residual + at, sz(d.to), will_make - made, columns);
+                if (j + PANEL >= j1)
+                    add_streams(&asked, in + read * sz(d.from), LINE, (will_read - read) * sz(d.from) / LINE, LINE);
+                share_out(&asked, list.count * ((d.from + d.depth - 1) / d.depth));
             }
-            read = will_read;
-            made = will_make;
+            for (int k0 = 0; k0 < d.from; k0 += d.depth) {
+                const int depth = at_most(d.from - k0, d.depth);
+                const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
+                if (!d.keeps) weight_panel(&raw, j, k0, depth, u, d.u_point);
+                multiply_panel(&list, v + sz(k0 / W) * d.v_row, d.v_row, d.keeps ? panel : u, depth, k0 > 0,
+                               d.to - j > W, m, &asked);
+            }
+            transform_output(&d, &b, m, j, columns, &add, out);
         }
+        read = will_read;
+        made = will_make;
     }
 }
 
@@ -291,7 +309,7 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
  * being contiguous: [channel block][point][tile][channels]. */
 typedef struct winograd_dw {
     tiling t;
-    int limit, block;        /* tiles at once, as of winograd */
+    int block;               /* tiles at once */
     int m, n;                /* channels of a block: of x, of dy */
     int n_all;               /* channels of dy, padded to a panel */
     bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
@@ -301,12 +319,10 @@ typedef struct winograd_dw {
 enum { DW_SQUARE = 64 };
 
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
-    const bool parts = s->c_in * s->c_out <= 128 * 128; /* many sums are not kept from one kind to the next */
-    winograd_dw d = {.t = tiling_of(s, parts), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
+    winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
     d.n = at_most(d.n_all, DW_SQUARE);
-    d.limit = s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64;
-    d.block = largest_block(&d.t, d.limit);
-    d.keeps = d.t.kinds > 1 || total_of(&d.t, d.t.kind) > d.block;
+    d.block = even_blocks(total_of(&d.t), s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64);
+    d.keeps = total_of(&d.t) > d.block;
     /* A cache line more than needed, or the 36 points of a tile would all fall on the same cache set. */
     d.a_point = sz(d.block) * sz(d.m) + 16;
     d.b_point = sz(d.block) * sz(d.n) + 16;
@@ -362,18 +378,21 @@ static void add_bias_grad(int count, int channels, const float *b, size_t ld, fl
     }
 }
 
-/* The transforms of tiles first..first+count-1, of x to a and of dy to b. */
-static void transform_both(const winograd_dw *d, const tile_kind *kind, const ath_conv_shape *s, const float *x,
-                           const float *dy, int first, int count, const float *zeros, float *a, float *b) {
-    place p = place_of(kind, first);
-    for (int r = 0; r < count; r++, p = place_after(kind, p)) {
-        for (int i = 0; i < s->c_in; i += d->m)
-            (s->upsampled ? input_pairs_tile
-                          : input_tile)(&d->t, kind, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
-                                        a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
-        for (int j = 0; j < s->c_out; j += d->n)
-            grad_tile(&d->t, kind, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
-                      b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
+/* The transforms of a block of tiles, of x to a and of dy to b. */
+static void transform_both(const winograd_dw *d, const tile_block *tiles, const ath_conv_shape *s, const float *x,
+                           const float *dy, const float *zeros, float *a, float *b) {
+    for (int q = 0; q < d->t.kinds; q++) {
+        const tile_kind *kind = &d->t.kind[q];
+        place p = place_of(kind, tiles->first[q]);
+        for (int r = tiles->row[q]; r < tiles->row[q + 1]; r++, p = place_after(kind, p)) {
+            for (int i = 0; i < s->c_in; i += d->m)
+                (s->upsampled ? input_pairs_tile : input_tile)(
+                    &d->t, kind, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
+                    a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
+            for (int j = 0; j < s->c_out; j += d->n)
+                grad_tile(&d->t, kind, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
+                          b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
+        }
     }
 }
 
@@ -385,35 +404,34 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
     float *bias_sum = sums + dw_sums_floats(&d, ci);
     memset(zeros, 0, sz(SIDE * at_least(ci, co)) * sizeof *zeros);
     if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
-    for (int q = 0; q < d.t.kinds; q++) {
-        const tile_kind *kind = &d.t.kind[q];
-        const int total = total_of(&d.t, kind), block = even_blocks(total, d.limit);
-        for (int first = 0; first < total; first += block) {
-            const int count = at_most(total - first, block);
-            const bool begins = q == 0 && first == 0, ends = q == d.t.kinds - 1 && first + count == total;
-            transform_both(&d, kind, s, x, dy, first, count, zeros, a, b);
-            for (int j = 0; j < co && db != NULL; j += d.n)
-                add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, sz(d.n),
-                              bias_sum + j, begins);
-            float *sum = sums;
-            for (int i = 0; i < ci; i += d.m)
-                for (int j = 0; j < d.n_all; j += d.n) {
-                    const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
-                    const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
-                    for (int e = 0; e < POINTS; e++) {
-                        float *of_point = sum + sz(e) * sz(m) * sz(n);
-                        if (kind->points >> e & 1)
-                            outer_matrix(m, n, count, ai + sz(e) * d.a_point, sz(d.m), bj + sz(e) * d.b_point, sz(d.n),
-                                         of_point, !begins);
-                        else if (begins) /* no kind takes it */
-                            memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
-                    }
-                    if (ends)
-                        finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co,
-                                       acc);
-                    if (d.keeps) sum += POINTS * sz(m) * sz(n);
+    const int total = total_of(&d.t);
+    tile_block tiles = {.row = {0}};
+    for (int first = 0; first < total; first += d.block) {
+        const int count = at_most(total - first, d.block);
+        const bool begins = first == 0, ends = first + count == total;
+        take_block(&d.t, first, count, &tiles);
+        transform_both(&d, &tiles, s, x, dy, zeros, a, b);
+        for (int j = 0; j < co && db != NULL; j += d.n)
+            add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, sz(d.n),
+                          bias_sum + j, begins);
+        float *sum = sums;
+        for (int i = 0; i < ci; i += d.m)
+            for (int j = 0; j < d.n_all; j += d.n) {
+                const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
+                const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
+                for (int e = 0; e < POINTS; e++) {
+                    const int row = tiles.begin[e], rows = tiles.end[e] - row;
+                    float *of_point = sum + sz(e) * sz(m) * sz(n);
+                    if (rows > 0)
+                        outer_matrix(m, n, rows, ai + sz(e) * d.a_point + sz(row * d.m), sz(d.m),
+                                     bj + sz(e) * d.b_point + sz(row * d.n), sz(d.n), of_point, !begins);
+                    else if (begins)
+                        memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
                 }
-        }
+                if (ends)
+                    finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co, acc);
+                if (d.keeps) sum += POINTS * sz(m) * sz(n);
+            }
     }
     for (int j = 0; j < co && db != NULL; j++) db[j] = acc ? db[j] + bias_sum[j] : bias_sum[j];
 }

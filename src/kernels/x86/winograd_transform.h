@@ -16,7 +16,7 @@
  *
  * A tile at the edge, of which 3 or 2 rows of outputs are in the image, is F(3,3) or F(2,3) in that direction with the
  * points that come first and infinity, for which the weights are the same: 14 = 4 + 4 + 4 + 2 takes 22 * 22 products for
- * 24 * 24. What the weights are divided by for the points that are left out, its input is multiplied by.
+ * 24 * 24, 7 = 4 + 3 takes 11 * 11 for 12 * 12. What the weights are divided by for the points that are left out, its input is multiplied by.
  *
  * Of an image that was upsampled by two, whose pixels come in equal pairs, every tile is 0 at point -1, since tiles begin
  * at even places: with d1 = d2 and d3 = d4 row 2 of B' gives nothing. 25 products are left of 36, and the input gradient,
@@ -37,14 +37,18 @@ typedef struct tile_kind {
     uint64_t points; /* that it takes, a bit each */
 } tile_kind;
 
+/* Kinds are in an order in which those that take a point are next to each other, whatever the point: the corner, the right
+ * edge, whole tiles, the edge below. So the tiles of a block are, sorted by kind, and are multiplied together. */
 typedef struct tiling {
-    int n, h, w; /* images */
+    int n, h, w;      /* images */
+    int down, across; /* tiles of an image */
     bool upsampled;
+    uint64_t points; /* that any tile takes */
     int kinds;
-    tile_kind kind[4]; /* the first one is of whole tiles */
+    tile_kind kind[4];
 } tiling;
 
-INLINE int total_of(const tiling *t, const tile_kind *k) { return t->n * k->down * k->across; }
+INLINE int total_of(const tiling *t) { return t->n * t->down * t->across; }
 
 /* Whether a tile of so many outputs in a direction takes point i of six. */
 INLINE bool takes_point(bool upsampled, int outputs, int i) {
@@ -55,22 +59,56 @@ static void add_kind(tiling *t, tile_kind k) {
     for (int e = 0; e < POINTS; e++)
         if (takes_point(t->upsampled, k.rows, e / SIDE) && takes_point(t->upsampled, k.columns, e % SIDE))
             k.points |= UINT64_C(1) << e;
+    t->points |= k.points;
     t->kind[t->kinds++] = k;
 }
 
-/* With `parts` the tiles at the edges are of kinds of their own, else they are whole ones that reach beyond: as they
- * always are where an image is two tiles wide or high, and a kind of a few images too few tiles for a product. */
-static tiling tiling_of(const ath_conv_shape *s, bool parts) {
-    parts = parts && s->h >= 2 * STEP && s->w >= 2 * STEP;
+static tiling tiling_of(const ath_conv_shape *s) {
     tiling t = {.n = s->n, .h = s->h, .w = s->w, .upsampled = s->upsampled};
-    const int round = parts ? 0 : STEP - 1, down = (s->h + round) / STEP, across = (s->w + round) / STEP;
+    t.down = (s->h + STEP - 1) / STEP;
+    t.across = (s->w + STEP - 1) / STEP;
+    const int down = s->h / STEP, across = s->w / STEP, below = s->h % STEP, right = s->w % STEP;
+    const int y = down * STEP, x = across * STEP, rows = at_least(below, 2), columns = at_least(right, 2);
+    if (right > 0 && below > 0) add_kind(&t, (tile_kind){y, x, 1, 1, rows, columns, 0});
+    if (right > 0) add_kind(&t, (tile_kind){0, x, down, 1, STEP, columns, 0});
     add_kind(&t, (tile_kind){0, 0, down, across, STEP, STEP, 0});
-    if (!parts) return t;
-    const int below = s->h % STEP, right = s->w % STEP, rows = at_least(below, 2), columns = at_least(right, 2);
-    if (right > 0) add_kind(&t, (tile_kind){0, across * STEP, down, 1, STEP, columns, 0});
-    if (below > 0) add_kind(&t, (tile_kind){down * STEP, 0, 1, across, rows, STEP, 0});
-    if (right > 0 && below > 0) add_kind(&t, (tile_kind){down * STEP, across * STEP, 1, 1, rows, columns, 0});
+    if (below > 0) add_kind(&t, (tile_kind){y, 0, 1, across, rows, STEP, 0});
     return t;
+}
+
+/* The tiles of all images are taken in blocks, as they follow each other in the images. Those of kind q in a block are tiles
+ * first[q].. of that kind and rows row[q]..row[q+1]-1 of the block; rows begin[e]..end[e]-1 take point e. */
+typedef struct tile_block {
+    int first[4], row[5];
+    int begin[POINTS], end[POINTS];
+} tile_block;
+
+/* Tiles of a kind among the first `tiles` of all. */
+INLINE int of_kind(const tiling *t, const tile_kind *k, int tiles) {
+    const int of_image = t->down * t->across, image = tiles / of_image, y = tiles % of_image / t->across - k->y / STEP,
+              x = tiles % t->across - k->x / STEP;
+    const int in_line = y < 0 || y >= k->down ? 0 : at_most(at_least(x, 0), k->across);
+    return (image * k->down + at_most(at_least(y, 0), k->down)) * k->across + in_line;
+}
+
+/* The block of `count` tiles from the first-th on; b is the one before, or 0. Whether its rows are other ones: most are not,
+ * and where they are is worth no second look. */
+static bool take_block(const tiling *t, int first, int count, tile_block *b) {
+    bool differs = false;
+    for (int q = 0; q < t->kinds; q++) {
+        const tile_kind *k = &t->kind[q];
+        b->first[q] = of_kind(t, k, first);
+        const int end = b->row[q] + of_kind(t, k, first + count) - b->first[q];
+        differs |= end != b->row[q + 1];
+        b->row[q + 1] = end;
+    }
+    for (int e = 0; e < POINTS && differs; e++) {
+        int q = 0;
+        while (q < t->kinds && !(t->kind[q].points >> e & 1)) q++;
+        b->begin[e] = b->end[e] = b->row[q];
+        for (; q < t->kinds && t->kind[q].points >> e & 1; q++) b->end[e] = b->row[q + 1];
+    }
+    return differs;
 }
 
 /* What a tile of so many outputs in a direction reads, its points, and the i-th of them. `pairs`: of an image that was
