@@ -77,11 +77,12 @@ INLINE float *store_six(const vec *o, float *v, six *point) {
  * the tile anew for each: 84 loads and no spills where keeping 36 vectors means 72 loads and 36 more stores. */
 
 /* B' d B of the 6x6 pixels around an output tile, for `count` channels: point e of channel k to
- * v[e * point + k/W * block + k%W]. Pixel (i, j) is at row[i] + j*c, and is 0 unless bit j of `columns` is set. */
-INLINE void input_tile_at(const float *const *row, bool inside, int columns, int c, int count, float *v, size_t point,
+ * v[e * point + k/W * block + k%W]. Pixel (i, j) is at row[i] + j*c, and is 0 unless bit j of `columns`, which the compiler
+ * knows, is set. */
+INLINE void input_tile_at(int columns, const float *const *row, int c, int count, float *v, size_t point,
                           size_t block) {
     six across = six_of(sz(c)), points = six_of(point);
-#define D(i, j) load_if(nth_of(p##i, &across, j), inside, all_or_none(columns >> (j)&1))
+#define D(i, j) (columns >> (j)&1 ? load(nth_of(p##i, &across, j)) : (vec){0})
 #define ROW(i)  (row[i] + k)
     for (int k = 0; k < count; k += W, v += block) {
         vec r[SIDE], q[SIDE], o[SIDE];
@@ -189,15 +190,19 @@ static void input_tile(const tiling *t, const tile_kind *kind, int n, int y, int
     const int there = lines_of(t, n, y - 1, x - 1, SIDE, in, c, zeros, row);
     if (kind->rows < STEP || kind->columns < STEP)
         OF_PART(input_part, kind, row, there, c, count, v, point, block)
-    else if (there == (1 << SIDE) - 1)
-        input_tile_at(row, true, there, c, count, v, point, block);
+    else if (there == 077) /* of a whole tile only the first column and the last can be outside */
+        input_tile_at(077, row, c, count, v, point, block);
+    else if (there == 076)
+        input_tile_at(076, row, c, count, v, point, block);
+    else if (there == 037)
+        input_tile_at(037, row, c, count, v, point, block);
     else
-        input_tile_at(row, false, there, c, count, v, point, block);
+        input_tile_at(036, row, c, count, v, point, block);
 }
 
-INLINE void grad_tile_at(const float *const *row, bool inside, int columns, int c, int count, float *v, size_t point) {
+INLINE void grad_tile_at(const float *const *row, int c, int count, float *v, size_t point) {
     six across = six_of(sz(c)), points = six_of(point);
-#define D(i, j) load_if(nth_of(p##i, &across, j), inside, all_or_none(columns >> (j)&1))
+#define D(i, j) load(nth_of(p##i, &across, j))
     for (int k = 0; k < count; k += W, v += W) {
         const float *p0 = row[0] + k, *p1 = row[1] + k, *p2 = row[2] + k, *p3 = row[3] + k;
         vec r[STEP], q[STEP], o[SIDE];
@@ -268,10 +273,8 @@ static void grad_tile(const tiling *t, const tile_kind *kind, int n, int y, int 
     const int there = lines_of(t, n, y, x, STEP, dy, c, zeros, row);
     if (kind->rows < STEP || kind->columns < STEP)
         OF_PART(grad_part, kind, row, there, c, count, v, point)
-    else if (there == (1 << STEP) - 1)
-        grad_tile_at(row, true, there, c, count, v, point);
     else
-        grad_tile_at(row, false, there, c, count, v, point);
+        grad_tile_at(row, c, count, v, point);
 }
 
 /* One row of `made` outputs, or with `pairs` of half as many sums, to dst, `columns` of them being in the image; at `more`,
@@ -297,16 +300,16 @@ typedef struct outputs {
     int rows, columns;
 } outputs;
 
-INLINE void write_output_row(bool pairs, int made, const vec *row, const outputs *w, bool whole, int i, int k,
-                             six *across) {
+INLINE void write_output_row(bool pairs, int made, const vec *row, const outputs *w, bool adds, bool whole, int i,
+                             int k, six *across) {
     if (!whole && i >= w->rows) return;
-    const float *more = w->more != NULL ? w->more + sz(i) * w->line + k : NULL;
+    const float *more = adds ? w->more + sz(i) * w->line + k : NULL;
     write_row(pairs, made, row, w->y + sz(i) * w->line + k, more, whole ? made : w->columns, across);
 }
 
 /* Rows 0 and 2 come from the sums of pairs of rows of m, 1 and 3 from the differences. What is to be added to all
  * outputs is added to the product at point (1, 1), of which each takes one. */
-INLINE void output_tile_at(const float *m, size_t point, int count, const float *bias, const outputs *w, bool whole,
+INLINE void output_tile_at(const float *m, size_t point, int count, const float *bias, const outputs *w, bool adds,
                            int c) {
     six points = six_of(point), across = six_of(sz(c));
 #define M(i, j) load(nth_of(m##i, &points, j) + k)
@@ -321,16 +324,16 @@ INLINE void output_tile_at(const float *m, size_t point, int count, const float 
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j + M(2, j), b = M(3, j) + M(4, j);
             r[j] = M(0, j) + a + b, q[j] = a + 4 * b;
         }
-        write_output_row(false, STEP, r, w, whole, 0, k, &across);
-        write_output_row(false, STEP, q, w, whole, 2, k, &across);
+        write_output_row(false, STEP, r, w, adds, true, 0, k, &across);
+        write_output_row(false, STEP, q, w, adds, true, 2, k, &across);
         FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j - M(2, j), b = M(3, j) - M(4, j);
             r[j] = a + 2 * b, q[j] = a + 8 * b + M(5, j);
         }
-        write_output_row(false, STEP, r, w, whole, 1, k, &across);
-        write_output_row(false, STEP, q, w, whole, 3, k, &across);
+        write_output_row(false, STEP, r, w, adds, true, 1, k, &across);
+        write_output_row(false, STEP, q, w, adds, true, 3, k, &across);
     }
 #undef M
 }
@@ -358,7 +361,8 @@ INLINE void output_part(bool pairs, int rows, int columns, const float *m, size_
             for (int i = 0; i < made; i++) u[i * SIDE + j] = o[i];
         }
 #pragma GCC unroll 4
-        for (int i = 0; i < made; i++) write_output_row(pairs, columns, u + i * SIDE, w, false, i, k, &across);
+        for (int i = 0; i < made; i++)
+            write_output_row(pairs, columns, u + i * SIDE, w, w->more != NULL, false, i, k, &across);
     }
 }
 
@@ -383,9 +387,9 @@ static void output_tile(const tiling *t, const tile_kind *kind, int n, int y, in
                        at_most(t->w - x, kind->columns)};
     if (kind->rows < STEP || kind->columns < STEP)
         OF_PART(output_part, kind, m, point, count, bias, &w, c)
-    else if (w.rows == STEP && w.columns == STEP && w.more == NULL)
-        output_tile_at(m, point, count, bias, &w, true, c);
-    else
+    else if (w.more == NULL)
         output_tile_at(m, point, count, bias, &w, false, c);
+    else
+        output_tile_at(m, point, count, bias, &w, true, c);
 }
 #undef OF_PART
