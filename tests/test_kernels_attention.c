@@ -38,10 +38,38 @@ static void compare(const ath_kernels *k, const ath_attention_shape *s, const ch
 static void run_forward(const ath_kernels *k, const ath_attention_shape *s, float *const x[4], float *y) {
     const size_t floats = k->attention_scratch_floats(s, false);
     float *scratch = poisoned(floats);
-    k->attention_forward(s, x[0], x[1], x[2], y, scratch);
+    k->attention_forward(s, x[0], x[1], x[2], ath_whole, y, scratch);
     check_guards(scratch, floats, "scratch");
     check_guards(y, len_of(s), "y");
     release(scratch);
+}
+
+static void parts_of_a_forward_are_the_whole(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    for (int i = 0; i < N_SHAPES; i++)
+        for (int t = 0; t < n_tables; t++) {
+            const ath_attention_shape *s = &shapes[i];
+            const ath_kernels *k = table[t];
+            const size_t floats = k->attention_scratch_floats(s, false);
+            float *x[3], *whole = guarded(len_of(s));
+            for (int j = 0; j < 3; j++) x[j] = random_floats(len_of(s));
+            for (int of = 1; of <= 5; of++) {
+                float *y = of == 1 ? whole : guarded(len_of(s));
+                for (int part = of - 1; part >= 0; part--) {
+                    float *scratch = poisoned(floats);
+                    k->attention_forward(s, x[0], x[1], x[2], (ath_part){part, of}, y, scratch);
+                    check_guards(scratch, floats, "scratch");
+                    release(scratch);
+                }
+                CHECK(memcmp(y, whole, len_of(s) * sizeof *y) == 0, "%s: %d parts are not the whole; %d tokens", k->isa,
+                      of, s->tokens);
+                if (of > 1) release(y);
+            }
+            for (int j = 0; j < 3; j++) free(x[j]);
+            release(whole);
+        }
 }
 
 static void run_vjp(const ath_kernels *k, const ath_attention_shape *s, float *const x[4], float *const dx[3],
@@ -118,6 +146,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_attention_agrees_with_its_definition),
         cmocka_unit_test(gradients_may_be_added_to_one_array),
+        cmocka_unit_test(parts_of_a_forward_are_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

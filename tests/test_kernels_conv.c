@@ -105,14 +105,15 @@ static void an_image_does_not_see_what_is_added_to_others(void **state) {
 
 /* ---- parts ---- */
 
-static void check_parts(const ath_kernels *k, const ath_conv_shape *s) {
+static void check_parts(const ath_kernels *k, const ath_conv_shape *s, bool of_images) {
     const sizes z = sizes_of(s);
     const size_t pack_len = k->conv_pack_floats(s, ATH_CONV_FORWARD),
                  work = k->conv_scratch_floats(s, ATH_CONV_FORWARD);
-    float *x = random_floats(z.x), *w = random_floats(z.w), *bias = random_floats(z.co), *residual = random_floats(z.y);
+    float *x = random_floats(z.x), *w = random_floats(z.w), *residual = random_floats(z.y);
+    float *bias = random_floats((size_t)s->n * z.co);
     float *packed = pack_len ? poisoned(pack_len) : NULL, *whole = poisoned(z.y);
     if (packed) k->conv_pack(s, ATH_CONV_FORWARD, w, packed);
-    const ath_conv_add add = {.bias = bias, .residual = residual};
+    const ath_conv_add add = {.bias = bias, .bias_step = of_images ? z.co : 0, .residual = residual};
     for (int of = 1; of <= 5; of++) {
         float *y = poisoned(z.y);
         for (int i = of - 1; i >= 0; i--) {
@@ -136,18 +137,23 @@ static void parts_of_a_convolution_are_the_whole(void **state) {
     int n_tables;
     const ath_kernels *const *table = ath_kernels_all(&n_tables);
     const ath_conv_shape large = {1, 32, 32, 64, 96, 3, 1, 1, 1, false, 0},
-                         remade = {1, 8, 8, 144, 160, 3, 1, 1, 1, false, 0};
+                         remade = {1, 8, 8, 144, 160, 3, 1, 1, 1, false, 0},
+                         pixels = {2, 16, 16, 256, 96, 1, 1, 0, 0, false, 0};
     for (int t = 0; t < n_tables; t++) {
         for (int i = 0; i < N_ADDED; i++) {
-            check_parts(table[t], &added_to[i]);
+            check_parts(table[t], &added_to[i], false);
+            check_parts(table[t], &added_to[i], true);
             CHECK(table[t]->conv_parts(&added_to[i]) == 1, "%s: divides a small one; %s", table[t]->isa,
                   shape_name(&added_to[i]));
         }
-        check_parts(table[t], &remade);
-        const int parts = table[t]->conv_parts(&large);
+        check_parts(table[t], &remade, false);
         if (strcmp(table[t]->isa, "ref") == 0) continue;
-        CHECK(parts == 3, "%s: %d parts; %s", table[t]->isa, parts, shape_name(&large));
-        check_parts(table[t], &large);
+        for (int i = 0; i < 2; i++) {
+            const ath_conv_shape *s = i == 0 ? &large : &pixels;
+            const int parts = table[t]->conv_parts(s);
+            CHECK(parts > 1, "%s: %d parts; %s", table[t]->isa, parts, shape_name(s));
+            check_parts(table[t], s, false);
+        }
     }
 }
 

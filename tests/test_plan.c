@@ -256,14 +256,16 @@ static void skip_scales_of_one_change_nothing_and_others_do(void **state) {
 
 /* ---- one forward, several threads ---- */
 
-/* Blocks as networks have them, with convolutions that are worth dividing and others that are not: norm and activation
- * before one, a residual after it, a plain one. */
+/* Blocks as networks have them, with operations that are worth dividing and others that are not: norm and activation
+ * before a convolution, a residual after it, a plain one, a linear layer, attention. */
 static ath_graph *large_blocks(ath_tensor *x, ath_tensor *out) {
     ath_graph *g = ath_graph_create();
     *x = ath_input(g, "x", (ath_shape){32, 32, 64}, false);
     ath_tensor h = ath_silu(g, ath_group_norm(g, *x, "norm", 8, 1e-5));
     h = ath_add(g, *x, ath_conv2d(g, h, "conv", 64, (ath_conv){0}));
     h = ath_conv2d(g, h, "plain", 64, (ath_conv){0});
+    ath_tensor v = ath_linear(g, h, "value", 256, false);
+    h = ath_linear(g, ath_attention(g, v, v, v, 2), "out", 64, false);
     *out = ath_conv2d(g, h, "last", 3, (ath_conv){0});
     ath_output(g, *out);
     return g;
@@ -276,9 +278,12 @@ static void threads_that_share_a_forward_give_the_bytes_of_one(void **state) {
     ath_graph *g = large_blocks(&x, &out);
     CHECK_OK(ath_graph_status(g, &err));
     const ath_kernels *k = ath_kernels_best();
-    const ath_conv_shape middle = {1, 32, 32, 64, 64, 3, 1, 1, 1, false, 0};
-    CHECK(strcmp(k->isa, "ref") == 0 || k->conv_parts(&middle) > 1, "%s does not divide the test's convolutions",
-          k->isa);
+    const ath_conv_shape middle = {1, 32, 32, 64, 64, 3, 1, 1, 1, false, 0},
+                         value = {1, 32, 32, 64, 256, 1, 1, 0, 0, false, 0};
+    const ath_attention_shape heads = {1024, 256, 256, 1};
+    CHECK(strcmp(k->isa, "ref") == 0 ||
+              (k->conv_parts(&middle) > 1 && k->conv_parts(&value) > 1 && k->attention_parts(&heads) > 1),
+          "%s does not divide the test's operations", k->isa);
     const size_t total = ath_param_total(g), len = 32 * 32 * 3;
     float *params = malloc(total * sizeof *params), *packed = NULL, *alone = malloc(len * sizeof *alone);
     ath_rng_normal((ath_rng){5}, ATH_S_TEST, 0, params, total);

@@ -167,10 +167,11 @@ typedef struct ath_kernels {
                             const uint32_t *index, size_t base, double *sum);
 
     /* ---- attention ----
-     * y = P v with P = softmax(scale * q k^T). */
+     * y = P v with P = softmax(scale * q k^T). `part` is of the rows of q and y. */
     size_t (*attention_scratch_floats)(const ath_attention_shape *s, bool vjp);
-    void (*attention_forward)(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
-                              float *scratch);
+    int (*attention_parts)(const ath_attention_shape *s); /* as conv_parts */
+    void (*attention_forward)(const ath_attention_shape *s, const float *q, const float *k, const float *v,
+                              ath_part part, float *y, float *scratch);
     /* Each of dq, dk, dv may be NULL; acc says which are added to rather than written. Where all are added to
      * they may be one array. */
     void (*attention_vjp)(const ath_attention_shape *s, const float *q, const float *k, const float *v, const float *dy,

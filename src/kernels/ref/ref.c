@@ -285,9 +285,17 @@ static void dots(const ath_attention_shape *s, const float *x, const float *rows
     }
 }
 
-static void attention_forward(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
-                              float *scratch) {
-    for (int i = 0; i < s->tokens; i++, q += s->stride, y += s->stride) {
+static int attention_one_part(const ath_attention_shape *s) {
+    (void)s;
+    return 1;
+}
+
+static void attention_forward(const ath_attention_shape *s, const float *q, const float *k, const float *v,
+                              ath_part part, float *y, float *scratch) {
+    const int first = s->tokens * part.index / part.of, end = s->tokens * (part.index + 1) / part.of;
+    q += (size_t)first * (size_t)s->stride;
+    y += (size_t)first * (size_t)s->stride;
+    for (int i = first; i < end; i++, q += s->stride, y += s->stride) {
         dots(s, q, k, scratch);
         softmax_forward(1, s->tokens, s->scale, scratch, scratch);
         for (int l = 0; l < s->d; l++) {
@@ -356,6 +364,7 @@ const ath_kernels ath_kernels_ref = {
     .add_differences = add_differences,
 
     .attention_scratch_floats = attention_scratch_floats,
+    .attention_parts = attention_one_part,
     .attention_forward = attention_forward,
     .attention_vjp = attention_vjp,
 };

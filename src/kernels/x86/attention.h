@@ -64,14 +64,20 @@ static void probabilities(const ath_attention_shape *s, int rows, const float *q
     for (int r = 0; r < rows; r++, p += ld) softmax_forward(1, s->tokens, s->scale, p, p);
 }
 
-static void attention_forward(const ath_attention_shape *s, const float *q, const float *k, const float *v, float *y,
-                              float *scratch) {
+/* A part is some of the rows of q; each packs all of k and v. */
+static int attention_parts(const ath_attention_shape *s) {
+    return worth_parts(2.0 * s->tokens * s->tokens * s->d, (s->tokens + MR - 1) / MR);
+}
+
+static void attention_forward(const ath_attention_shape *s, const float *q, const float *k, const float *v,
+                              ath_part part, float *y, float *scratch) {
     const int t = s->tokens, d = s->d, ld = attention_ld(t), block = attention_rows(t);
     float *kt = aligned(scratch), *vp = kt + sz(round_up(t, PANEL)) * sz(d), *p = vp + sz(round_up(d, PANEL)) * sz(t);
     pack_transposed(t, d, k, s->stride, kt);
     pack_plain(t, d, v, s->stride, vp);
-    for (int r = 0; r < t; r += block) {
-        const int rows = at_most(block, t - r);
+    const int end = t * (part.index + 1) / part.of;
+    for (int r = t * part.index / part.of; r < end; r += block) {
+        const int rows = at_most(block, end - r);
         const size_t at = sz(r) * sz(s->stride);
         probabilities(s, rows, q + at, kt, p);
         packed_product(rows, d, t, p, ld, vp, false, y + at, s->stride);

@@ -131,6 +131,7 @@ typedef struct direct {
     int kernel, spread; /* spread * spread kinds of outputs, by remainder */
     view window;        /* over the images read, spread 1; collect: over the images written */
     int from, n;        /* channels read; the product's columns */
+    int begin, end;     /* of these those that are made: of a part, whole panels */
     int h, w, c;        /* of the images written */
 } direct;
 
@@ -146,7 +147,7 @@ static direct direct_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     d.c = forward ? s->c_out : s->c_in;
     d.collects = s->stride == 1 && k > 1 && row_cost(d.from, taps * d.c) * 2 <= row_cost(taps * d.from, d.c);
     d.flip = d.collects == forward;
-    d.n = d.collects ? taps * d.c : d.c;
+    d.n = d.end = d.collects ? taps * d.c : d.c;
     const int pad = d.flip ? k - 1 - s->pad_before : s->pad_before;
     d.window = (view){s->n, s->h, s->w, s->c_in, oh, ow, k, k, s->stride, pad, pad};
     if (d.flip) d.window = (view){s->n, oh, ow, s->c_out, s->h, s->w, k, k, s->stride, pad, pad};
@@ -281,7 +282,8 @@ static void direct_block(const direct *d, const window_part *q, lines_block b, i
     const view *v = &q->rows;
     places at;
     const float *a = block_places(v, in, image, line, b, scratch, &at);
-    product p = {.pieces = v->kh, .len = v->kw * v->c, .piece = sz(band_width(v)), .n = d->n, .b = packed};
+    product p = {
+        .pieces = v->kh, .len = v->kw * v->c, .piece = sz(band_width(v)), .first = d->begin, .n = d->end, .b = packed};
     if (q->k == 0) p.pieces = p.len = 0;
     p.panel = sz(p.pieces) * sz(p.len);
     const size_t of_line = sz(d->w) * sz(d->c), of_image = sz(d->h) * of_line;
@@ -341,12 +343,12 @@ static void tap_panel(const product *p, const view *v, int ky, int kx, int j, co
 static void direct_taps(const direct *d, const view *v, const float *in, const float *packed, const float *bias,
                         bool acc, float *out) {
     const int taps = v->kh * v->kw, whole = v->pad_y * v->kw + v->pad_x;
-    for (int j = 0; j < d->n; j += PANEL)
+    for (int j = d->begin; j < d->end; j += PANEL)
         for (int i = 0; i < taps; i++) { /* first the tap that sees a pixel for every output */
             const int tap = i == 0 ? whole : i <= whole ? i - 1 : i;
             const product p = {.pieces = 1,
                                .len = v->c,
-                               .n = d->n,
+                               .n = d->end,
                                .b = packed + sz(tap) * sz(v->c) * PANEL,
                                .panel = sz(taps) * sz(v->c),
                                .bias = i == 0 ? bias : NULL,

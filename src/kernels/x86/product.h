@@ -275,6 +275,12 @@ static rows_product *const rows_of[] = OF_ROWS(rows);
 static in_place_product *const in_place_of[] = OF_ROWS(in_place);
 static outer_product *const outer_of[] = OF_ROWS(outer);
 
+/* How many threads so many multiplications are worth waking, of at most so many parts. */
+enum { WORTH_A_THREAD = 6 * 1000 * 1000 }; /* some 0.1 ms */
+static int worth_parts(double multiplications, int most) {
+    return multiplications < 2.0 * WORTH_A_THREAD ? 1 : at_most(most, (int)fmin(multiplications / WORTH_A_THREAD, 1e6));
+}
+
 /* `count` rows are taken in the fewest groups of at most MR, as equal as can be: the size of group g of them. */
 INLINE int group_size(int count, int groups, int g) { return count / groups + (g < count % groups); }
 INLINE int group_count(int count) { return (count + MR - 1) / MR; }
@@ -312,7 +318,7 @@ static void outer_matrix(int m, int n, int count, const float *a, size_t lda, co
 typedef struct product {
     int pieces, len;
     size_t piece;
-    int n; /* columns */
+    int first, n; /* columns: those from `first`, of n */
     const float *b, *bias;
     size_t panel; /* rows of B in a panel, of which this product may take a part */
     bool acc;
@@ -349,5 +355,5 @@ static void product_panel(const product *p, const float *a, const places *at, in
 }
 
 static void product_run(const product *p, const float *a, const places *at, float *c, const places *to) {
-    for (int j = 0; j < p->n; j += PANEL) product_panel(p, a, at, j, c, to);
+    for (int j = p->first; j < p->n; j += PANEL) product_panel(p, a, at, j, c, to);
 }

@@ -73,27 +73,47 @@ static size_t conv_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     return LINE + upsampled_floats(s) + direct_scratch_floats(&d);
 }
 
+/* Whether there is nothing that each part would have to make anew. */
+static bool direct_divides(const ath_conv_shape *s, const direct *d) { return !d->collects && !s->upsampled; }
+
 /* The direct forms add one bias to what is there or is not: residuals and biases of each image are put there first. */
-static void direct_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, float *y,
-                           float *scratch) {
+static void direct_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add,
+                           ath_part part, float *y, float *scratch) {
+    direct d = direct_plan(s, ATH_CONV_FORWARD);
+    if (direct_divides(s, &d)) {
+        const int panels = (d.n + PANEL - 1) / PANEL;
+        d.begin = panels * part.index / part.of * PANEL;
+        d.end = at_most(panels * (part.index + 1) / part.of * PANEL, d.n);
+    } else if (part.index > 0) {
+        return;
+    }
     const size_t positions = sz(ath_conv_out(s->h, s)) * sz(ath_conv_out(s->w, s)), c = sz(s->c_out);
+    const size_t first = sz(d.begin), columns = d.collects ? c : sz(d.end) - first;
     const bool of_images = add.bias != NULL && add.bias_step > 0;
-    if (add.residual != NULL && add.residual != y) memcpy(y, add.residual, sz(s->n) * positions * c * sizeof *y);
+    if (add.residual != NULL && add.residual != y)
+        copy_rows(sz(s->n) * positions, columns, 1, add.residual + first, c, y + first, c, false);
     for (size_t i = 0; of_images && i < sz(s->n); i++)
-        copy_rows(positions, c, 1, add.bias + i * add.bias_step, 0, y + i * positions * c, c, add.residual != NULL);
-    const direct d = direct_plan(s, ATH_CONV_FORWARD);
-    direct_run(&d, x, packed, of_images ? NULL : add.bias, of_images || add.residual != NULL, y, scratch);
+        copy_rows(positions, columns, 1, add.bias + i * add.bias_step + first, 0, y + i * positions * c + first, c,
+                  add.residual != NULL);
+    float *work = scratch + upsampled_floats(s);
+    direct_run(&d, upsample(s, x, scratch), packed, of_images ? NULL : add.bias, of_images || add.residual != NULL, y,
+               work);
 }
 
-static int conv_parts(const ath_conv_shape *s) { return is_winograd(s, ATH_CONV_FORWARD) ? winograd_parts(s) : 1; }
+static int conv_parts(const ath_conv_shape *s) {
+    if (is_winograd(s, ATH_CONV_FORWARD)) return winograd_parts(s);
+    const direct d = direct_plan(s, ATH_CONV_FORWARD);
+    const double work = (double)s->n * d.h * d.w * d.n * d.kernel * d.kernel * d.from;
+    return direct_divides(s, &d) ? worth_parts(work, (d.n + PANEL - 1) / PANEL) : 1;
+}
 
 static void conv_forward(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
                          float *y, float *scratch) {
     float *work = aligned(scratch);
     if (is_winograd(s, ATH_CONV_FORWARD))
         winograd_run(s, ATH_CONV_FORWARD, x, packed, add, part, y, work);
-    else if (part.index == 0)
-        direct_forward(s, upsample(s, x, work), packed, add, y, work + upsampled_floats(s));
+    else
+        direct_forward(s, x, packed, add, part, y, work);
 }
 
 static void conv_input_grad(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
@@ -155,6 +175,7 @@ const ath_kernels ATH_TABLE = {
     .squared_distances = squared_distances,
     .add_differences = add_differences,
     .attention_scratch_floats = attention_scratch_floats,
+    .attention_parts = attention_parts,
     .attention_forward = attention_forward,
     .attention_vjp = attention_vjp,
 };

@@ -245,12 +245,9 @@ static void multiply_panel(const products *list, const float *v, size_t v_row, c
 }
 
 /* A part is some of the panels of outputs; each transforms all inputs, which is little beside the products. */
-enum { WORTH_A_THREAD = 15 * 1000 * 1000 }; /* multiplications of the direct algorithm: some 0.15 ms */
-
 static int winograd_parts(const ath_conv_shape *s) {
-    const double work = 9.0 * s->n * s->h * s->w * s->c_in * s->c_out;
-    const int panels = (s->c_out + PANEL - 1) / PANEL;
-    return work < 2.0 * WORTH_A_THREAD ? 1 : at_most(panels, (int)fmin(work / WORTH_A_THREAD, 1e6));
+    const double work = 9.0 * s->n * s->h * s->w * s->c_in * s->c_out / 2.5; /* a quarter, and the transforms */
+    return worth_parts(work, (s->c_out + PANEL - 1) / PANEL);
 }
 
 static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const float *in, const float *packed,
