@@ -1,11 +1,11 @@
 /* athanor's 3x3 convolutions against oneDNN's (2.x), all three passes, on the shapes of the U-Nets' inner layers.
  *
- *     bench_dnnl [--threads=1|2|...] [--micro=8] [--rounds=5] [--seconds=0.1] [--only=SUBSTRING]
+ *     bench_dnnl [--threads=1|2|...] [--micro=8] [--rounds=5] [--seconds=0.1] [--only=SUBSTRING] [--kept]
  *
  * oneDNN takes the whole batch in the memory formats it likes best, by the direct algorithm, by Winograd's and by its
  * own choice (`auto`), with as many OpenMP threads; athanor splits the images among its threads, each taking its own
- * in micro-batches, as in training, and adds the weight gradients up. Weights are packed and activations reordered
- * beforehand. A round runs each in turn for --seconds; the ratio is athanor over oneDNN's best of that round, and the
+ * in micro-batches, as in training, which add to its sum of weight gradients. Weights are packed and activations reordered
+ * beforehand; --kept: into transformed weights for every shape, as oneDNN does, where the library would make them again. A round runs each in turn for --seconds; the ratio is athanor over oneDNN's best of that round, and the
  * median is printed. GFLOP/s are those of the direct algorithm, so Winograd may exceed the peak. Without --threads:
  * one, then two. The results are compared too. What other programs took of the machine meanwhile is printed: with two
  * threads they hurt oneDNN more, whose threads wait for each other at the end of every call. */
@@ -61,7 +61,7 @@ static float *random_floats(size_t len) {
 /* ---- athanor ---- */
 
 typedef struct worker {
-    float *scratch, *dw; /* dw of one micro-batch, and their sum after it */
+    float *scratch, *dw;
 } worker;
 
 typedef struct layer {
@@ -74,10 +74,11 @@ typedef struct layer {
 } layer;
 
 /* One micro-batch: the only call of the kernels. */
-static void run_kernel(const layer *l, const ath_conv_shape *s, float *x, float *y, float *dw, float *scratch) {
+static void run_kernel(const layer *l, const ath_conv_shape *s, float *x, float *y, float *dw, bool acc,
+                       float *scratch) {
     if (l->pass == FORWARD) l->k->conv_forward(s, x, l->packed, (ath_conv_add){0}, ath_whole, y, scratch);
     if (l->pass == INPUT_GRAD) l->k->conv_input_grad(s, y, l->packed, x, false, scratch);
-    if (l->pass == WEIGHT_GRAD) l->k->conv_weight_grad(s, x, y, dw, NULL, false, scratch);
+    if (l->pass == WEIGHT_GRAD) l->k->conv_weight_grad(s, x, y, dw, NULL, acc, scratch);
 }
 
 static size_t weights_of(const layer *l) { return 9 * (size_t)l->shape.c_in * (size_t)l->shape.c_out; }
@@ -86,14 +87,12 @@ static void run_worker(void *self, int index) {
     layer *l = self;
     const worker *me = &l->worker[index];
     const int first = l->shape.n * index / l->threads, end = l->shape.n * (index + 1) / l->threads;
-    const size_t hw = (size_t)(l->shape.h * l->shape.w), len = weights_of(l);
+    const size_t hw = (size_t)(l->shape.h * l->shape.w);
     for (int i = first; i < end; i += l->micro) {
         ath_conv_shape s = l->shape;
         s.n = end - i < l->micro ? end - i : l->micro;
         run_kernel(l, &s, l->x + (size_t)i * hw * (size_t)s.c_in, l->y + (size_t)i * hw * (size_t)s.c_out, me->dw,
-                   me->scratch);
-        if (l->pass != WEIGHT_GRAD) continue;
-        for (size_t j = 0; j < len; j++) me->dw[len + j] = i == first ? me->dw[j] : me->dw[len + j] + me->dw[j];
+                   i > first, me->scratch);
     }
 }
 
@@ -101,9 +100,9 @@ static void run_athanor(layer *l) {
     ath_pool_run(l->pool, run_worker, l);
     const size_t len = weights_of(l);
     if (l->pass != WEIGHT_GRAD) return;
-    memcpy(l->dw, l->worker[0].dw + len, len * sizeof(float));
+    memcpy(l->dw, l->worker[0].dw, len * sizeof(float));
     for (int t = 1; t < l->threads; t++)
-        for (size_t j = 0; j < len; j++) l->dw[j] += l->worker[t].dw[len + j];
+        for (size_t j = 0; j < len; j++) l->dw[j] += l->worker[t].dw[j];
 }
 
 static void set_up_athanor(layer *l) {
@@ -114,7 +113,7 @@ static void set_up_athanor(layer *l) {
     l->packed = packed ? floats(packed) : l->w;
     if (packed) l->k->conv_pack(&s, pass, l->w, l->packed);
     for (int t = 0; t < l->threads; t++)
-        l->worker[t] = (worker){floats(l->k->conv_scratch_floats(&s, pass)), floats(2 * weights_of(l))};
+        l->worker[t] = (worker){floats(l->k->conv_scratch_floats(&s, pass)), floats(weights_of(l))};
 }
 
 static void tear_down_athanor(layer *l) {
@@ -287,6 +286,7 @@ static double rate(layer *l, const peer *p, double flops, double seconds) {
 typedef struct settings {
     int threads, micro, rounds;
     double seconds;
+    bool kept;
 } settings;
 
 /* The median ratio of one pass of one shape. */
@@ -367,6 +367,7 @@ static void compare_all(const settings *o, const char *only) {
         l.y = random_floats(positions * (size_t)l.shape.c_out);
         l.w = random_floats(weights_of(&l));
         l.dw = floats(weights_of(&l));
+        if (o->kept) l.shape.algorithm = ATH_CONV_WINOGRAD;
         for (l.pass = 0; l.pass < PASSES; l.pass++) log_sum[l.pass] += log(compare(&l, o, name));
         count++;
         free(l.x), free(l.y), free(l.w), free(l.dw);
@@ -394,7 +395,8 @@ int main(int argc, char **argv) {
     settings o = {.threads = (int)number(argc, argv, "--threads=", 0, MOST_THREADS),
                   .micro = (int)number(argc, argv, "--micro=", 8, 1024),
                   .rounds = (int)number(argc, argv, "--rounds=", 5, MOST_ROUNDS),
-                  .seconds = number(argc, argv, "--seconds=", 0.1, 60)};
+                  .seconds = number(argc, argv, "--seconds=", 0.1, 60),
+                  .kept = option(argc, argv, "--kept") != NULL};
     if (o.micro < 1) o.micro = 1;
     if (o.rounds < 1) o.rounds = 1;
     must(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
