@@ -93,9 +93,10 @@ static void check_network(const char *folder) {
     ath_workers_run(workers, n, micro_batch, &e);
 
     turn((size_t)n, m->image, e.y, turned, true);
-    double worst = 0;
-    for (size_t i = 0; i < len; i++) worst = fmax(worst, fabs((double)turned[i] - (double)output[i]));
-    CHECK(worst <= 2e-5, "%s: outputs differ by %g", folder, worst);
+    for (size_t i = 0; i < len; i++) {
+        const double off = fabs((double)turned[i] - (double)output[i]);
+        CHECK(off <= 2e-5, "%s: output %zu differs by %g", folder, i, off);
+    }
     turn((size_t)n, m->image, e.dx, turned, true);
     CHECK(error(turned, grad_sample, len, 0) <= 1e-4, "%s: the gradient of x is off by %g", folder,
           error(turned, grad_sample, len, 0));

@@ -210,7 +210,10 @@ static void sum_rows(size_t rows, size_t cols, const float *x, const float *weig
 static void softmax_forward(int rows, int cols, float scale, const float *x, float *y) {
     for (int r = 0; r < rows; r++, x += cols, y += cols) {
         double top = (double)scale * (double)x[0], sum = 0;
-        for (int j = 1; j < cols; j++) top = fmax(top, (double)scale * (double)x[j]);
+        for (int j = 1; j < cols; j++) { /* not by fmax, of which GCC 12 for arm64 dies here */
+            const double value = (double)scale * (double)x[j];
+            top = value > top ? value : top;
+        }
         for (int j = 0; j < cols; j++) sum += exp((double)scale * (double)x[j] - top);
         for (int j = 0; j < cols; j++) y[j] = (float)(exp((double)scale * (double)x[j] - top) / sum);
     }
