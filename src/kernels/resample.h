@@ -1,5 +1,5 @@
 /* Nearest-neighbour upsampling by two and its adjoint, of images (h,w,c) on the small side: what graph/ops/resample.c and the
- * direct convolutions (x86/template.h) share. `copy` is a table's copy_rows. */
+ * direct convolutions (vector/template.h) share. `copy` is a table's copy_rows. */
 #ifndef ATH_KERNELS_RESAMPLE_H
 #define ATH_KERNELS_RESAMPLE_H
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  *     bench_conv [--quick] [--isa=avx512] [--n=8] [--only=SUBSTRING] [--wall]
  *     bench_conv --choose --isa=avx512
  *
- * --choose measures the algorithms in turn on a shape of each class of src/kernels/x86/choice.h, and prints the table that is
+ * --choose measures the algorithms in turn on a shape of each class of src/kernels/vector/choice.h, and prints the table that is
  * the file choice_ISA.h, with the measured ratios beside it on standard error.
  *
  * The time is the thread's CPU time, since the machine may be shared; --wall takes the wall clock. */
@@ -150,7 +150,7 @@ static char best_of(const double seconds[ALGORITHMS], int n) {
     return letters[best];
 }
 
-/* A shape of each class: see src/kernels/x86/choice.h. */
+/* A shape of each class: see src/kernels/vector/choice.h. */
 static void choose(const ath_kernels *k) {
     static const int c_in[ROWS] = {32, 64, 128, 256, 256, 512}, c_out[ROWS] = {32, 64, 128, 128, 256, 256};
     static const int side[COLUMNS] = {4, 8, 16, 28, 32};

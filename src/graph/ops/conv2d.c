@@ -101,7 +101,7 @@ static const float *part_of(const ath_call *c, int j, float *work) {
 enum { AT_ONCE = 1024 }; /* positions */
 
 /* Images whose activated input is made at once: few, so that it stays in L2, but positions enough for Winograd's weights
- * to be made for (kernels/x86/winograd.h). */
+ * to be made for (kernels/vector/winograd.h). */
 static int images_at_once(ath_shape x, int n) {
     const int enough = AT_ONCE / (x.h * x.w);
     return enough < 1 ? 1 : enough < n ? enough : n;

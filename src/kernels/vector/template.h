@@ -1,4 +1,4 @@
-/* The kernels of one x86 instruction set, written once for any vector width. A file that
+/* The kernels of one instruction set, written once for any vector width. A file that
  * includes this defines
  *     ATH_W      floats of a vector
  *     ATH_MR     rows of the register tile of the products (by two vectors)
@@ -11,17 +11,17 @@
 #include "base/status.h"
 #include "kernels/resample.h"
 #include "kernels/tables.h"
-#include "kernels/x86/vec.h"
-#include "kernels/x86/product.h"
-#include "kernels/x86/direct.h"
-#include "kernels/x86/winograd_transform.h"
-#include "kernels/x86/winograd_tiles.h"
-#include "kernels/x86/choice.h"
-#include "kernels/x86/winograd.h"
-#include "kernels/x86/norm.h"
-#include "kernels/x86/update.h"
-#include "kernels/x86/points.h"
-#include "kernels/x86/rows.h"
+#include "kernels/vector/vec.h"
+#include "kernels/vector/product.h"
+#include "kernels/vector/direct.h"
+#include "kernels/vector/winograd_transform.h"
+#include "kernels/vector/winograd_tiles.h"
+#include "kernels/vector/choice.h"
+#include "kernels/vector/winograd.h"
+#include "kernels/vector/norm.h"
+#include "kernels/vector/update.h"
+#include "kernels/vector/points.h"
+#include "kernels/vector/rows.h"
 
 /* Work memory from its first whole cache line: a vector that straddles two costs twice. */
 static float *aligned(float *scratch) {
@@ -29,7 +29,7 @@ static float *aligned(float *scratch) {
     return past == 0 ? scratch : scratch + (LINE - past);
 }
 
-#include "kernels/x86/attention.h"
+#include "kernels/vector/attention.h"
 
 /* ---- convolution ---- */
 

@@ -4,5 +4,5 @@
 #define ATH_MR      14
 #define ATH_ISA     "avx512"
 #define ATH_TABLE   ath_kernels_avx512
-#define ATH_CHOICES "kernels/x86/choice_avx512.h"
-#include "kernels/x86/template.h"
+#define ATH_CHOICES "kernels/vector/choice_avx512.h"
+#include "kernels/vector/template.h"
