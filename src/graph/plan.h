@@ -92,7 +92,7 @@ ath_status ath_plan_time(ath_plan *p, ath_err *err);
 bool ath_plan_time_of(const ath_plan *p, int i, ath_op_time *out);
 
 size_t ath_plan_bytes(const ath_plan *p); /* of the arena */
-const char *ath_plan_isa(void);           /* the kernels that plans run on: "ref", "avx2", "avx512" */
+const char *ath_plan_isa(void);           /* the kernels that plans run on: isa of kernels.h */
 /* Multiply-adds times two of one image's forward: convolutions, linear layers, attention. */
 double ath_graph_flops(const ath_graph *g);
 /* Fills the arena with NaN: a test that passes afterwards reads nothing that was not written. */

@@ -6,9 +6,12 @@
 #include "kernels/tables.h"
 
 /* From the slowest to the fastest, those the CPU can run. */
-static int runnable(const ath_kernels *table[3]) {
+static int runnable(const ath_kernels *table[4]) {
     int n = 0;
     table[n++] = &ath_kernels_ref;
+#ifdef ATH_FOUR
+    table[n++] = &ath_kernels_four;
+#endif
 #ifdef ATH_X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
@@ -22,7 +25,7 @@ static int runnable(const ath_kernels *table[3]) {
 }
 
 const ath_kernels *const *ath_kernels_all(int *n) {
-    static const ath_kernels *table[3];
+    static const ath_kernels *table[4];
     static int count;
     if (count == 0) count = runnable(table);
     *n = count;

@@ -84,7 +84,7 @@ typedef struct ath_rows {
 } ath_rows;
 
 typedef struct ath_kernels {
-    const char *isa; /* "ref", "avx2", "avx512" */
+    const char *isa; /* "ref"; "sse2", "avx2", "avx512" on x86-64; "neon" on arm64 */
 
     /* ---- convolution ----
      * A pass may want the weights in an order of its own (flipped and transposed for
@@ -178,7 +178,7 @@ typedef struct ath_kernels {
                           float *dq, float *dk, float *dv, const bool acc[3], float *scratch);
 } ath_kernels;
 
-/* The fastest table this CPU can run; the environment's ATH_CPU=ref|avx2|avx512
+/* The fastest table this CPU can run; the environment's ATH_CPU=ref|sse2|avx2|avx512|neon
  * overrides it where the CPU allows. Never NULL. Chosen at the first call, which must
  * come before threads share it. */
 const ath_kernels *ath_kernels_best(void);

@@ -24,7 +24,7 @@ int ath_workers_threads(const ath_workers *w);
 int ath_workers_micro_batch(const ath_workers *w); /* at most 256 */
 size_t ath_workers_bytes(const ath_workers *w);    /* of all arenas and packed weights */
 
-const char *ath_workers_isa(void); /* "ref", "avx2", "avx512": the kernels in use */
+const char *ath_workers_isa(void); /* the kernels in use: isa of kernels.h */
 
 /* Says which weights (n_params, borrowed until the next call) the next batches run with,
  * and packs them. To be called again when their values change. */

@@ -5,7 +5,7 @@
 /* ---- exponential ----
  * exp(sign x) = 2^k exp(r) for sign x of [-104, 89]; r is exact to 2^-24 with ln 2 in two parts. By AVX-512 k is a
  * multiple of 1/32, 2^k has its fraction from a table in two registers and its whole from scalef, and for
- * |r| <= ln(2)/64 a square is enough (minimax: r^3 is replaced by 3/4 (ln(2)/64)^2 r). By AVX2 k is whole,
+ * |r| <= ln(2)/64 a square is enough (minimax: r^3 is replaced by 3/4 (ln(2)/64)^2 r). By others k is whole,
  * |r| <= ln(2)/2 and exp(r) is the minimax polynomial of Cephes' expf. Measured against double over
  * [-87, 88] (tests/test_kernels_norm.c): relative error at most 1.7e-7 and 1.5e-7, right through the denormals. */
 #if ATH_W == 16

@@ -5,16 +5,18 @@ typedef double dvec __attribute__((vector_size(4 * ATH_W)));
 typedef double dvec_unaligned __attribute__((vector_size(4 * ATH_W), aligned(8), may_alias));
 
 /* A tile of POINT_TILE x ROW_TILE accumulators hides the latency of their sums. */
-enum { DW = ATH_W / 2, POINT_TILE = ATH_W == 16 ? 4 : 2, ROW_TILE = 4 };
+enum { DW = ATH_W / 2, POINT_TILE = MR == 14 ? 4 : 2, ROW_TILE = 4 };
 
 /* The first n <= DW lanes from memory; the others are 0. */
 INLINE dvec load_doubles(const double *p, size_t n) {
     if (n >= DW) return *(const dvec_unaligned *)p;
 #if ATH_W == 16
     return (dvec)_mm512_maskz_loadu_pd((__mmask8)((1U << n) - 1U), p);
-#else
+#elif ATH_W == 8
     const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
     return (dvec)_mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n), lane));
+#else
+    return (dvec){p[0], 0};
 #endif
 }
 
@@ -23,10 +25,12 @@ INLINE dvec load_widened(const float *p, size_t n) {
 #if ATH_W == 16
     if (n >= DW) return (dvec)_mm512_cvtps_pd(_mm256_loadu_ps(p));
     return (dvec)_mm512_cvtps_pd(_mm256_maskz_loadu_ps((__mmask8)((1U << n) - 1U), p));
-#else
+#elif ATH_W == 8
     if (n >= DW) return (dvec)_mm256_cvtps_pd(_mm_loadu_ps(p));
     const __m128i lane = _mm_setr_epi32(0, 1, 2, 3);
     return (dvec)_mm256_cvtps_pd(_mm_maskload_ps(p, _mm_cmpgt_epi32(_mm_set1_epi32((int)n), lane)));
+#else
+    return (dvec){(double)p[0], n >= DW ? (double)p[1] : 0};
 #endif
 }
 

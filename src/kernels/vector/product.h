@@ -15,8 +15,10 @@
  * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster.
  * Part of template.h. */
 
-enum { AHEAD = 24 };                   /* steps of k or t */
-enum { UNROLL = ATH_W == 16 ? 1 : 4 }; /* of these steps: a narrow one is a dozen FMAs, beside which the loop counts */
+enum { AHEAD = 24 }; /* steps of k or t */
+/* Of these steps: a narrow one is a dozen FMAs, beside which the loop counts. But of several at once GCC 12 brings forward
+ * more for SSE2 than it has registers, which costs a third. */
+enum { CRAMPED = ATH_W == 4 && MR < 14, UNROLL = ATH_W == 16 || CRAMPED ? 1 : 4 };
 static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
 /* How many rows of a tile take their factor in the FMA itself, broadcast from memory: one instruction less a row than a
@@ -67,7 +69,7 @@ INLINE void rows_body(int mr, bool wide, const float *a, size_t lda, const float
         for (int l = 0; l < W; l++, b += PANEL, middle++, n += W) {
             if (UNROLL == 1) FORGET(middle);
             const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
-            if (two_lines || l % 2 == 0) __builtin_prefetch(n);
+            if (l % (LINE / W) == 0) __builtin_prefetch(n);
             __builtin_prefetch(b + AHEAD * PANEL);
             if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
             __builtin_prefetch(ask, 0, 2);
@@ -194,7 +196,7 @@ INLINE void write_rows(int mr, int n0, int n1, bool acc, const in_place *q, cons
 
 /* `wide`: there are more columns than a vector has. */
 INLINE void in_place_body(int mr, bool wide, const in_place *q) {
-    enum { STEPS = 4 };
+    enum { STEPS = CRAMPED ? 1 : 4 };
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) sum0[i] = sum1[i] = (vec){0};

@@ -4,8 +4,10 @@
 INLINE vec vec_sqrt(vec v) {
 #if ATH_W == 16
     return (vec)_mm512_sqrt_ps((__m512)v);
-#else
+#elif ATH_W == 8
     return (vec)_mm256_sqrt_ps((__m256)v);
+#else
+    return (vec){sqrtf(v[0]), sqrtf(v[1]), sqrtf(v[2]), sqrtf(v[3])};
 #endif
 }
 
@@ -65,7 +67,7 @@ static double sum_squares(size_t len, const float *x) {
     for (; i + ATH_SUM_LANES <= len; i += ATH_SUM_LANES) {
         __builtin_prefetch((const void *)((uintptr_t)x + (i + 2 * UPDATE_AHEAD) * sizeof *x));
         __builtin_prefetch((const void *)((uintptr_t)x + (i + 2 * UPDATE_AHEAD + 16) * sizeof *x));
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int j = 0; j < N; j++) {
             const dvec d = __builtin_convertvector(*(const half *)(x + i + j * D), dvec);
             sum[j] += d * d;

@@ -126,7 +126,7 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     /* An odd number of cache lines, so that vectors of channels and points do not fall on the same sets. */
     d.v_row = sz(d.block | 1) * W;
     d.v_point = (sz(d.from) / W * d.v_row / 16 | 1) * 16;
-    d.m_point = (sz(d.block) * PANEL / 16 | 1) * 16;
+    d.m_point = ((sz(d.block) * PANEL + 15) / 16 | 1) * 16;
     return d;
 }
 
@@ -160,7 +160,7 @@ static void transform_output(const winograd *d, const tile_block *b, const float
 
 /* What the transforms around the products read and write is asked for in the course of the products: where it does not fit
  * into L2 the transforms, which do little with much of it, would wait for each line. */
-enum { IN_L2 = 160 * 1024, MOST_STREAMS = 2 * PANEL / LINE + 1 }; /* floats read and written that are there anyway */
+enum { IN_L2 = 160 * 1024, MOST_STREAMS = 2 * ((PANEL + LINE - 1) / LINE) + 1 }; /* floats that are there anyway */
 
 typedef struct streams {
     asking stream[MOST_STREAMS];
