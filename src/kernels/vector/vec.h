@@ -51,24 +51,20 @@ INLINE vec vec_min(vec a, vec b) { return chosen_lanes(a < b, a, b); }
 INLINE vec vec_max(vec a, vec b) { return chosen_lanes(a > b, a, b); }
 #endif
 
-/* All lanes or none: load_if reads nothing where there are none. `always` is for the compiler to know. */
+/* All lanes or none: load_if reads nothing where there are none. */
 #if ATH_W == 16
 typedef __mmask16 lane_choice;
 INLINE lane_choice all_or_none(bool all) { return (lane_choice)(all ? 0xffff : 0); }
-INLINE vec load_if(const float *p, bool always, lane_choice s) {
-    return always ? load(p) : (vec)_mm512_maskz_loadu_ps(s, p);
-}
+INLINE vec load_if(const float *p, lane_choice s) { return (vec)_mm512_maskz_loadu_ps(s, p); }
 #elif ATH_W == 8
 typedef __m256i lane_choice;
 INLINE lane_choice all_or_none(bool all) { return _mm256_set1_epi32(all ? -1 : 0); }
-INLINE vec load_if(const float *p, bool always, lane_choice s) {
-    return always ? load(p) : (vec)_mm256_maskload_ps(p, s);
-}
+INLINE vec load_if(const float *p, lane_choice s) { return (vec)_mm256_maskload_ps(p, s); }
 #else
 typedef bool lane_choice;
 INLINE lane_choice all_or_none(bool all) { return all; }
 static const float zero_lanes[ATH_W];
-INLINE vec load_if(const float *p, bool always, lane_choice s) { return load(always || s ? p : zero_lanes); }
+INLINE vec load_if(const float *p, lane_choice s) { return load(s ? p : zero_lanes); }
 #endif
 
 INLINE vec load_some(const float *p, int n) { return n >= W ? load(p) : load_part(p, n); }

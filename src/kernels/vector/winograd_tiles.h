@@ -161,7 +161,7 @@ INLINE void input_part(bool pairs, int rows, int columns, const float *const *ro
             vec d[SIDE];
 #pragma GCC unroll 6
             for (int i = 0; i < reads_of(pairs, rows); i++)
-                d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
+                d[i] = load_if(nth_of(row[i] + k, &across, j), all_or_none(there >> j & 1));
             input_transform_of(pairs, rows, d, o);
 #pragma GCC unroll 6
             for (int i = 0; i < points_of(pairs, rows); i++) u[i * SIDE + j] = o[i];
@@ -251,8 +251,7 @@ INLINE void grad_part(bool pairs, int rows, int columns, const float *const *row
         for (int j = 0; j < columns; j++) {
             vec d[STEP];
 #pragma GCC unroll 4
-            for (int i = 0; i < rows; i++)
-                d[i] = load_if(nth_of(row[i] + k, &across, j), false, all_or_none(there >> j & 1));
+            for (int i = 0; i < rows; i++) d[i] = load_if(nth_of(row[i] + k, &across, j), all_or_none(there >> j & 1));
             output_adjoint_of(rows, d, o);
 #pragma GCC unroll 6
             for (int i = 0; i < rows + 2; i++) u[i * SIDE + j] = o[i];
