@@ -111,6 +111,14 @@ struct ath_op {
     double (*flops)(const ath_graph *, const ath_node *); /* of one image's forward; NULL means next to none */
 };
 
+/* ---- for a forward that several threads may share ---- */
+/* How many parts to divide into what is worth `worth`: 1 without a pool. */
+int ath_parts_of(const ath_call *c, int worth);
+/* fn(self, part, scratch) for part 0 .. parts-1: in this thread, or when `shared` by whichever thread of the call's pool is
+ * free, scratch being that thread's. */
+typedef void ath_part_fn(void *self, int part, float *scratch);
+void ath_divide(const ath_call *c, bool shared, int parts, ath_part_fn *fn, void *self);
+
 /* ---- for builders ---- */
 /* Appends a node, NULL after a failure or when an input is the null handle where one
  * is needed (inputs x0.. in order, {0} beyond). The pointer is valid until the next one. */

@@ -4,11 +4,12 @@
  *
  * oneDNN takes the whole batch in the memory formats it likes best, by the direct algorithm, by Winograd's and by its
  * own choice (`auto`), with as many OpenMP threads; athanor splits the images among its threads, each taking its own
- * in micro-batches, as in training, which add to its sum of weight gradients. Weights are packed and activations reordered
- * beforehand; --kept: into transformed weights for every shape, as oneDNN does, where the library would make them again. A round runs each in turn for --seconds; the ratio is athanor over oneDNN's best of that round, and the
- * median is printed. GFLOP/s are those of the direct algorithm, so Winograd may exceed the peak. Without --threads:
- * one, then two. The results are compared too. What other programs took of the machine meanwhile is printed: with two
- * threads they hurt oneDNN more, whose threads wait for each other at the end of every call. */
+ * in micro-batches, as in training, which add to its sum of weight gradients. Weights are packed and activations
+ * reordered beforehand; with --kept into transformed weights for every shape, as oneDNN does, also where the library
+ * would make them again. A round runs each in turn for --seconds; the ratio is athanor over oneDNN's best of that
+ * round, and the median is printed. GFLOP/s are those of the direct algorithm, so Winograd may exceed the peak. Without
+ * --threads: one, then two. The results are compared too. What other programs took of the machine meanwhile is printed:
+ * with two threads they hurt oneDNN more, whose threads wait for each other at the end of every call. */
 #define _DEFAULT_SOURCE /* sysconf, getrusage */
 #include <math.h>
 #include <omp.h>

@@ -5,7 +5,6 @@
  *     dv = P^T dy,  dP = dy v^T,  dS = P (dP - sum(P dP)) / sqrt(d),  dq = dS k,  dk = dS^T q.
  * The arithmetic is kernels.h's, for each head of each image. */
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 #include "graph/op.h"
 
@@ -19,37 +18,30 @@ static size_t start_of(const ath_attention_shape *s, int i, int j) {
     return (size_t)i * (size_t)s->tokens * (size_t)s->stride + (size_t)j * (size_t)s->d;
 }
 
-/* Heads of images, or parts of them, that are taken by whichever thread is free. */
+/* Heads of images, each in parts. */
 typedef struct divided {
     const ath_call *c;
     ath_attention_shape s;
-    int parts; /* of each head */
-    atomic_int next;
+    int parts;
 } divided;
 
-static void take_parts(void *self, int worker) {
-    divided *d = self;
+static void attend_part(void *self, int i, float *scratch) {
+    const divided *d = self;
     const ath_call *c = d->c;
-    const int heads = c->node->at.attention.heads;
-    float *scratch = c->pool ? c->scratch_of[worker] : c->scratch;
-    for (int i; (i = atomic_fetch_add(&d->next, 1)) < c->n * heads * d->parts;) {
-        const size_t at = start_of(&d->s, i / d->parts / heads, i / d->parts % heads);
-        c->k->attention_forward(&d->s, c->x[0] + at, c->x[1] + at, c->x[2] + at, (ath_part){i % d->parts, d->parts},
-                                c->y + at, scratch);
-    }
+    const int part = i % d->parts, head = i / d->parts, heads = c->node->at.attention.heads;
+    const size_t at = start_of(&d->s, head / heads, head % heads);
+    c->k->attention_forward(&d->s, c->x[0] + at, c->x[1] + at, c->x[2] + at, (ath_part){part, d->parts}, c->y + at,
+                            scratch);
 }
 
 static void forward(const ath_call *c) {
-    const int heads = c->node->at.attention.heads, threads = c->pool ? ath_pool_threads(c->pool) : 1;
+    const int heads = c->node->at.attention.heads;
     divided d = {.c = c, .s = shape_of(c->node), .parts = 1};
     ath_attention_shape all = d.s; /* heads together */
     all.d *= heads;
-    const int worth = threads > 1 ? c->k->attention_parts(&all) : 1, most = worth < 2 * threads ? worth : 2 * threads;
-    if (most > heads) d.parts = (most + heads - 1) / heads;
-    if (most > 1)
-        ath_pool_help(c->pool, take_parts, &d);
-    else
-        take_parts(&d, 0);
+    const int parts = c->pool ? ath_parts_of(c, c->k->attention_parts(&all)) : 1;
+    if (parts > heads) d.parts = (parts + heads - 1) / heads;
+    ath_divide(c, parts > 1, c->n * heads * d.parts, attend_part, &d);
 }
 
 static float *past(float *x, size_t at) { return x ? x + at : NULL; }

@@ -8,7 +8,6 @@
  *
  * The normalised and activated input is work memory, made again in the vjp, so that of all this only x and x2 are
  * kept; they are never concatenated. Without a norm, [x, s x2] is two convolutions with a part of the weights each. */
-#include <stdatomic.h>
 #include "graph/op.h"
 #include "kernels/norm.h"
 
@@ -162,7 +161,7 @@ static ath_conv_add added(const ath_call *c, const float *table, int first) {
     return add;
 }
 
-/* One convolution, whose parts are taken by whichever thread is free. */
+/* One convolution, which is divided by output channels. */
 typedef struct divided {
     const ath_call *c;
     const ath_conv_shape *s;
@@ -171,24 +170,16 @@ typedef struct divided {
     float *y;
     size_t conv; /* where the kernel's own work memory begins */
     int parts;
-    atomic_int next;
 } divided;
 
-static void take_parts(void *self, int worker) {
-    divided *d = self;
-    float *scratch = d->c->pool ? d->c->scratch_of[worker] : d->c->scratch;
-    for (int part; (part = atomic_fetch_add(&d->next, 1)) < d->parts;)
-        d->c->k->conv_forward(d->s, d->x, d->weights, d->add, (ath_part){part, d->parts}, d->y, scratch + d->conv);
+static void convolve_part(void *self, int part, float *scratch) {
+    const divided *d = self;
+    d->c->k->conv_forward(d->s, d->x, d->weights, d->add, (ath_part){part, d->parts}, d->y, scratch + d->conv);
 }
 
 static void convolve(divided *d) {
-    const int threads = d->c->pool ? ath_pool_threads(d->c->pool) : 1;
-    const int most = threads > 1 ? d->c->k->conv_parts(d->s) : 1;
-    d->parts = most < 2 * threads ? most : 2 * threads; /* one who is slow is waited for half as long */
-    if (d->parts > 1)
-        ath_pool_help(d->c->pool, take_parts, d);
-    else
-        take_parts(d, 0);
+    d->parts = d->c->pool ? ath_parts_of(d->c, d->c->k->conv_parts(d->s)) : 1;
+    ath_divide(d->c, d->parts > 1, d->parts, convolve_part, d);
 }
 
 static void normed_forward(const ath_call *c, const layout *l, const work *w) {

@@ -123,7 +123,7 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     d.block = even_blocks(total_of(&d.t), d.keeps ? KEPT_AT_ONCE : MOST_AT_ONCE);
     d.depth = d.keeps ? d.from : at_most(d.from, 64);
     d.u_point = u_point(d.depth);
-    /* An odd number of cache lines, so that vectors of channels and points do not fall on the same sets. */
+    /* Odd numbers of vectors and of cache lines, so that vectors of channels and points do not fall on the same sets. */
     d.v_row = sz(d.block | 1) * W;
     d.v_point = (sz(d.from) / W * d.v_row / 16 | 1) * 16;
     d.m_point = ((sz(d.block) * PANEL + 15) / 16 | 1) * 16;

@@ -16,7 +16,8 @@
  *
  * A tile at the edge, of which 3 or 2 rows of outputs are in the image, is F(3,3) or F(2,3) in that direction with the
  * points that come first and infinity, for which the weights are the same: 14 = 4 + 4 + 4 + 2 takes 22 * 22 products for
- * 24 * 24, 7 = 4 + 3 takes 11 * 11 for 12 * 12. What the weights are divided by for the points that are left out, its input is multiplied by.
+ * 24 * 24, 7 = 4 + 3 takes 11 * 11 for 12 * 12. What the weights are divided by for the points that are left out, its
+ * input is multiplied by.
  *
  * Of an image that was upsampled by two, whose pixels come in equal pairs, every tile is 0 at point -1, since tiles begin
  * at even places: with d1 = d2 and d3 = d4 row 2 of B' gives nothing. 25 products are left of 36, and the input gradient,
@@ -91,8 +92,8 @@ INLINE int of_kind(const tiling *t, const tile_kind *k, int tiles) {
     return (image * k->down + at_most(at_least(y, 0), k->down)) * k->across + in_line;
 }
 
-/* The block of `count` tiles from the first-th on; b is the one before, or 0. Whether its rows are other ones: most are not,
- * and where they are is worth no second look. */
+/* Makes of b, the block before or 0, the block of `count` tiles from the first-th on. Whether its rows are of other kinds than
+ * those before: mostly not, and what follows from them need not be worked out again. */
 static bool take_block(const tiling *t, int first, int count, tile_block *b) {
     bool differs = false;
     for (int q = 0; q < t->kinds; q++) {
