@@ -15,24 +15,54 @@
  * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster.
  * Part of template.h. */
 
-enum { AHEAD = 24 }; /* steps of k or t */
+enum { AHEAD = 24, ASKS_FOR_B = ATH_W != 8 }; /* steps of k or t */
 /* Of these steps: a narrow one is a dozen FMAs, beside which the loop counts. But of several at once GCC 12 brings forward
  * more for SSE2 than it has registers, which costs a third. */
-enum { CRAMPED = ATH_W == 4 && MR < 14, UNROLL = ATH_W == 16 || CRAMPED ? 1 : 4 };
+enum {
+    CRAMPED = ATH_W == 4 && MR < 14,
+    UNROLL = ATH_W == 16 || CRAMPED ? 1 : ATH_W,
+    OUTER_UNROLL = UNROLL > 4 ? 4 : UNROLL
+};
 static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that a row of a panel takes */
 
-/* How many rows of a tile take their factor in the FMA itself, broadcast from memory: one instruction less a row than a
+/* Row i of a step: sums += x b, of the first vector of columns or of both.
+ *
+ * With 32 registers some rows take their factor in the FMA itself, broadcast from memory: one instruction less a row than a
  * broadcast for two FMAs, but one load more. It is worth a twentieth while the core is slow (ARCHITECTURE.md), nothing
- * where it is not; more of them lose to the loads. */
+ * where it is not; more of them lose to the loads.
+ *
+ * With 16, of which sums, b and the factor take 15, GCC 12 has sums change places with b, by moves. What a step takes is
+ * what counts on a core whose other thread is busy: a tenth to a fifth. So there a row is its three instructions. */
 #if ATH_W == 16
 enum { EMBEDDED = 4 };
-INLINE vec multiply_add(vec sum, const float *x, vec b) {
-    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*x));
-    return sum;
+INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec b0, vec b1) {
+    if (i < EMBEDDED) {
+        __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(*sum0) : "v"(b0), "m"(*x));
+        if (wide) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(*sum1) : "v"(b1), "m"(*x));
+        return;
+    }
+    const vec xx = splat(*x);
+    *sum0 += xx * b0;
+    if (wide) *sum1 += xx * b1;
+}
+#elif ATH_W == 8
+INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec b0, vec b1) {
+    (void)i;
+    vec xx;
+    if (wide)
+        __asm__("vbroadcastss %3, %2\n\tvfmadd231ps %4, %2, %0\n\tvfmadd231ps %5, %2, %1"
+                : "+x"(*sum0), "+x"(*sum1), "=&x"(xx)
+                : "m"(*x), "x"(b0), "x"(b1));
+    else
+        __asm__("vbroadcastss %2, %1\n\tvfmadd231ps %3, %1, %0" : "+x"(*sum0), "=&x"(xx) : "m"(*x), "x"(b0));
 }
 #else
-enum { EMBEDDED = 0 };
-INLINE vec multiply_add(vec sum, const float *x, vec b) { return sum + splat(*x) * b; }
+INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec b0, vec b1) {
+    (void)i;
+    const vec xx = splat(*x);
+    *sum0 += xx * b0;
+    if (wide) *sum1 += xx * b1;
+}
 #endif
 
 /* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
@@ -46,46 +76,48 @@ typedef struct asking {
     int lines;
 } asking;
 
-/* A is reached from its middle row, whose distance to all the others fits into a byte. Unless `wide`, only the first
+/* W steps. A is reached from its middle row, whose distance to all the others fits into a byte. Unless `wide`, only the first
  * vector of columns is made. */
+INLINE void rows_steps(int mr, bool wide, bool asks, const float *middle, const float *b, const float *next,
+                       const float *ask, ptrdiff_t ask_step, vec *sum0, vec *sum1) {
+    if (UNROLL > 1) {
+        FORGET(middle);
+        FORGET(b);
+        FORGET(next);
+    }
+#pragma GCC unroll UNROLL
+    for (int l = 0; l < W; l++, b += PANEL, middle++, next += W) {
+        if (UNROLL == 1) FORGET(middle);
+        const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
+        if (l % (LINE / W) == 0) __builtin_prefetch(next);
+        if (ASKS_FOR_B) __builtin_prefetch(b + AHEAD * PANEL);
+        if (ASKS_FOR_B && wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
+        if (asks) __builtin_prefetch(ask, 0, 2);
+        ask += ask_step;
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) add_row(i, wide, &sum0[i], &sum1[i], middle + (i - MR / 2) * W, b0, b1);
+    }
+}
+
 INLINE void rows_body(int mr, bool wide, const float *a, size_t lda, const float *b, int k, float *c, bool add,
                       const float *next, const asking *asked) {
-    enum { MIDDLE = MR / 2 };
     vec sum0[MR], sum1[MR];
-    const ptrdiff_t to_next = next - a - MIDDLE * W;
-    const float *ask =
-        asked->lines > 0 ? asked->at : c; /* where no memory is, each attempt walks the page tables again */
+    const ptrdiff_t to_next = next - a;
+    const float *ask = asked->at;
     int lines = asked->lines;
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
         sum0[i] = add ? load(c + i * PANEL) : (vec){0};
         sum1[i] = add && wide ? load(c + i * PANEL + W) : (vec){0};
     }
-    for (int left = k; left > 0; left -= W, a += lda) {
-        const float *middle = a + MIDDLE * W, *n = middle + to_next;
-        const ptrdiff_t ask_step = lines > 0 ? asked->step : 0;
-        lines -= W;
-#pragma GCC unroll UNROLL
-        for (int l = 0; l < W; l++, b += PANEL, middle++, n += W) {
-            if (UNROLL == 1) FORGET(middle);
-            const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
-            if (l % (LINE / W) == 0) __builtin_prefetch(n);
-            __builtin_prefetch(b + AHEAD * PANEL);
-            if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
-            __builtin_prefetch(ask, 0, 2);
-            ask += ask_step;
-#pragma GCC unroll 16
-            for (int i = 0; i < mr; i++) {
-                const float *x = middle + (i - MIDDLE) * W;
-                if (i < EMBEDDED) {
-                    sum0[i] = multiply_add(sum0[i], x, b0);
-                    if (wide) sum1[i] = multiply_add(sum1[i], x, b1);
-                } else {
-                    const vec xx = splat(*x);
-                    sum0[i] += xx * b0;
-                    if (wide) sum1[i] += xx * b1;
-                }
-            }
+    for (int left = k; left > 0; left -= W, a += lda, b += W * PANEL) {
+        const float *middle = a + MR / 2 * W;
+        if (lines > 0) {
+            rows_steps(mr, wide, true, middle, b, a + to_next, ask, asked->step, sum0, sum1);
+            ask += W * asked->step;
+            lines -= W;
+        } else {
+            rows_steps(mr, wide, false, middle, b, a + to_next, ask, 0, sum0, sum1);
         }
     }
 #pragma GCC unroll 16
@@ -123,23 +155,14 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
         const float *line = a + sz(image) * at->image;
         for (int l = 0; l < at->lines; l++, line += at->line) {
             const float *p = line;
-#pragma GCC unroll UNROLL
+#pragma GCC unroll OUTER_UNROLL
             for (int t = 0; t < at->len; t++, p += lda, b += ldb) {
                 const vec b0 = load(b), b1 = load(b + W);
                 __builtin_prefetch(p + ahead_a);
                 __builtin_prefetch(b + ahead_b);
                 if (two_lines) __builtin_prefetch(b + ahead_b + W);
 #pragma GCC unroll 16
-                for (int i = 0; i < mr; i++) {
-                    if (i < EMBEDDED) {
-                        sum0[i] = multiply_add(sum0[i], p + i, b0);
-                        sum1[i] = multiply_add(sum1[i], p + i, b1);
-                    } else {
-                        const vec x = splat(p[i]);
-                        sum0[i] += x * b0;
-                        sum1[i] += x * b1;
-                    }
-                }
+                for (int i = 0; i < mr; i++) add_row(i, true, &sum0[i], &sum1[i], p + i, b0, b1);
             }
         }
     }
@@ -172,11 +195,9 @@ INLINE void in_place_steps(int mr, bool wide, int steps, const float *a0, const 
         __builtin_prefetch(b + AHEAD * PANEL);
         if (wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
-        for (int i = 0; i < mr; i++) {
-            const vec x = splat(i < half ? a0[sz(i) * step + sz(l)] : a1[sz(i - half) * step + sz(l)]);
-            sum0[i] += x * b0;
-            if (wide) sum1[i] += x * b1;
-        }
+        for (int i = 0; i < mr; i++)
+            add_row(MR, wide, &sum0[i], &sum1[i], i < half ? a0 + sz(i) * step + l : a1 + sz(i - half) * step + l, b0,
+                    b1);
     }
 }
 
