@@ -14,7 +14,8 @@ static const ath_conv_shape added_to[] = {
     {3, 11, 10, 16, 48, 3, 1, 1, 1, false, 0}, {2, 9, 8, 32, 16, 3, 1, 1, 1, false, 0},
     {3, 4, 4, 40, 33, 3, 1, 1, 1, false, 0},   {5, 4, 4, 32, 48, 3, 1, 1, 1, false, 0},
     {2, 14, 9, 48, 80, 3, 1, 1, 1, false, 0},  {2, 8, 8, 144, 128, 3, 1, 1, 1, false, 0},
-    {3, 10, 8, 32, 48, 3, 1, 1, 1, true, 0},   {2, 4, 6, 24, 40, 3, 1, 1, 1, true, 0}};
+    {3, 10, 8, 32, 48, 3, 1, 1, 1, true, 0},   {2, 4, 6, 24, 40, 3, 1, 1, 1, true, 0},
+    {3, 7, 5, 101, 112, 1, 1, 0, 0, false, 0}, {2, 9, 8, 40, 100, 3, 2, 0, 1, false, 0}};
 enum { N_ADDED = sizeof added_to / sizeof *added_to };
 
 /* The three products of a shape in double, of random arrays. */

@@ -2,13 +2,13 @@
  * tokens x tokens is ever made. Sums over the rows of q go on from block to block, whose sizes depend on the shape alone.
  * Part of template.h. */
 
-enum { ATTENTION_FLOATS = 32 * 1024 }; /* a block's probabilities */
+enum { ATTENTION_FLOATS = 32 * 1024, MOST_GROUPS = MR == 14 ? 4 : 12 }; /* a block's probabilities; groups of rows */
 
 static int attention_ld(int tokens) { return round_up(tokens, PANEL) + W; } /* off powers of two */
 
 /* Rows of q of a block: equal blocks, as few as may be. */
 static int attention_rows(int tokens) {
-    const int limit = at_least(at_most(ATTENTION_FLOATS / attention_ld(tokens) / MR, 4), 1) * MR;
+    const int limit = at_least(at_most(ATTENTION_FLOATS / attention_ld(tokens) / MR, MOST_GROUPS), 1) * MR;
     const int blocks = (tokens + limit - 1) / limit;
     return (tokens + blocks - 1) / blocks;
 }
@@ -44,9 +44,9 @@ static void packed_product(int rows, int n, int k, const float *a, int lda, cons
 
 /* c (t, d) = (c +) a' b with a (rows, t), lda apart, and b (rows, d). c and b have whole panels of columns. */
 static void add_outer(int rows, int t, int d, const float *a, int lda, const float *b, int ldb, float *c, int ldc,
-                      bool add) {
+                      bool add, float *room) {
     const places at = in_line(rows, sz(lda));
-    outer_places(t, d, a, &at, b, sz(ldb), c, sz(ldc), PANEL, add);
+    outer_any(t, d, a, &at, b, sz(ldb), c, sz(ldc), PANEL, add, room);
 }
 
 static size_t attention_scratch_floats(const ath_attention_shape *s, bool vjp) {
@@ -54,7 +54,8 @@ static size_t attention_scratch_floats(const ath_attention_shape *s, bool vjp) {
     const size_t transposed = sz(round_up(s->tokens, PANEL)) * d, plain = columns * t;
     const size_t block = sz(attention_rows(s->tokens)) * sz(attention_ld(s->tokens));
     if (!vjp) return LINE + transposed + plain + block;
-    return LINE + 2 * transposed + plain + 2 * block + (columns == d ? 0 : 4 * plain);
+    return LINE + 2 * transposed + plain + 2 * block + (columns == d ? 0 : 4 * plain) +
+           outer_any_floats(attention_rows(s->tokens), (int)columns);
 }
 
 /* Rows of probabilities from rows of q. */
@@ -110,7 +111,8 @@ static void attention_vjp(const ath_attention_shape *s, const float *q, const fl
     const size_t transposed = sz(round_up(t, PANEL)) * sz(d), plain = sz(columns) * sz(t);
     const bool whole = columns == d;
     float *kt = aligned(scratch), *vt = kt + transposed, *kp = vt + transposed, *p = kp + plain;
-    float *dp = p + sz(block) * sz(ld), *room = dp + sz(block) * sz(ld);
+    float *dp = p + sz(block) * sz(ld), *strips = dp + sz(block) * sz(ld);
+    float *room = strips + outer_any_floats(block, columns);
     int ldw;
     const float *qw = whole_panels(s, q, &ldw, room), *dyw = whole_panels(s, dy, &ldw, room + plain);
     float *dkw = whole || dk == NULL ? dk : room + 2 * plain, *dvw = whole || dv == NULL ? dv : room + 3 * plain;
@@ -124,8 +126,10 @@ static void attention_vjp(const ath_attention_shape *s, const float *q, const fl
         packed_product(rows, t, d, dy + at, s->stride, vt, false, dp, ld);
         for (int i = 0; i < rows; i++) softmax_vjp(1, t, s->scale, p + i * ld, dp + i * ld, dp + i * ld);
         if (dq != NULL) packed_product(rows, d, t, dp, ld, kp, acc[0], dq + at, s->stride);
-        if (dk != NULL) add_outer(rows, t, columns, dp, ld, qw + from, ldw, dkw, ldw, r > 0 || (whole && acc[1]));
-        if (dv != NULL) add_outer(rows, t, columns, p, ld, dyw + from, ldw, dvw, ldw, r > 0 || (whole && acc[2]));
+        if (dk != NULL)
+            add_outer(rows, t, columns, dp, ld, qw + from, ldw, dkw, ldw, r > 0 || (whole && acc[1]), strips);
+        if (dv != NULL)
+            add_outer(rows, t, columns, p, ld, dyw + from, ldw, dvw, ldw, r > 0 || (whole && acc[2]), strips);
     }
     from_whole_panels(s, dkw, acc[1], dk);
     from_whole_panels(s, dvw, acc[2], dv);

@@ -413,7 +413,7 @@ static size_t direct_dw_scratch_floats(const ath_conv_shape *s) {
     const direct_dw d = direct_dw_plan(s);
     const size_t rows = sz(d.block.images) * sz(d.block.lines) * sz(d.rows.out_w);
     return (d.in_dw ? 0 : sz(d.ky_at_once) * sz(d.m) * sz(d.n)) + (d.n > d.plain_c ? rows * sz(d.n) : 0) +
-           (is_pixels(&d.rows) ? 0 : band_floats(&d.rows, d.block));
+           (is_pixels(&d.rows) ? 0 : band_floats(&d.rows, d.block)) + outer_any_floats((int)rows, d.n);
 }
 
 /* Copies the sum of one row of the kernel to dw. */
@@ -450,6 +450,7 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
     const size_t ldc = d.in_dw ? sz(d.n) : PANEL, panel = d.in_dw ? PANEL : sz(d.m) * PANEL;
     float *band = d.in_dw ? scratch : scratch + sz(d.ky_at_once) * size;
     float *padded = band + (is_pixels(v) ? 0 : band_floats(v, d.block));
+    float *room = padded + (d.n > d.plain_c ? sz(d.block.images) * sz(d.block.lines) * sz(v->out_w) * sz(d.n) : 0);
     for (int ky0 = 0; ky0 < s->kernel; ky0 += d.ky_at_once) {
         const int kys = at_most(d.ky_at_once, s->kernel - ky0);
         float *sum = d.in_dw ? dw + sz(ky0) * size : scratch;
@@ -465,8 +466,8 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
                     pixels = padded;
                 }
                 for (int ky = 0; ky < kys; ky++)
-                    outer_places(d.m, d.n, a + sz(ky0 + ky) * width, &at, pixels, sz(d.n), sum + sz(ky) * size, ldc,
-                                 panel, i > 0 || line > 0);
+                    outer_any(d.m, d.n, a + sz(ky0 + ky) * width, &at, pixels, sz(d.n), sum + sz(ky) * size, ldc, panel,
+                              i > 0 || line > 0, room);
             }
         for (int ky = 0; ky < kys && !d.in_dw; ky++) write_dw(s, &d, ky0 + ky, sum + sz(ky) * size, dw);
     }

@@ -13,6 +13,7 @@
 #include "kernels/tables.h"
 #include "kernels/vector/vec.h"
 #include "kernels/vector/product.h"
+#include "kernels/vector/strips.h"
 #include "kernels/vector/direct.h"
 #include "kernels/vector/winograd_transform.h"
 #include "kernels/vector/winograd_tiles.h"
@@ -22,12 +23,6 @@
 #include "kernels/vector/update.h"
 #include "kernels/vector/points.h"
 #include "kernels/vector/rows.h"
-
-/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
-static float *aligned(float *scratch) {
-    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
-    return past == 0 ? scratch : scratch + (LINE - past);
-}
 
 #include "kernels/vector/attention.h"
 

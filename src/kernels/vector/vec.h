@@ -111,3 +111,9 @@ INLINE int at_most(int a, int limit) { return a < limit ? a : limit; }
 INLINE int at_least(int a, int limit) { return a > limit ? a : limit; }
 INLINE int round_up(int a, int to) { return (a + to - 1) / to * to; }
 INLINE size_t sz(int a) { return (size_t)a; }
+
+/* Work memory from its first whole cache line: a vector that straddles two costs twice. */
+INLINE float *aligned(float *scratch) {
+    const size_t past = (uintptr_t)scratch / sizeof(float) % LINE;
+    return past == 0 ? scratch : scratch + (LINE - past);
+}

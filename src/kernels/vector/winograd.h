@@ -303,14 +303,16 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
 
 /* The sums are 36 times channels squared: kept in L2 while the tiles pass by in blocks when they are small enough. Else
  * channels are taken in squares whose sums fit, over many tiles at once, each channel block of the transformed tiles
- * being contiguous: [channel block][point][tile][channels]. */
+ * being contiguous: [channel block][point][tile][channels], or of strips [channel block][point][channels/W][tile][W]. */
 typedef struct winograd_dw {
     tiling t;
     int block;               /* tiles at once */
     int m, n;                /* channels of a block: of x, of dy */
     int n_all;               /* channels of dy, padded to a panel */
     bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
-    size_t a_point, b_point; /* floats from a point to the next in a channel block */
+    size_t strip;            /* floats from a vector of channels to the next in a channel block of a point */
+    size_t a_tile, b_tile;   /* from a tile to the next */
+    size_t a_point, b_point; /* from a point to the next */
 } winograd_dw;
 
 enum { DW_SQUARE = 64 };
@@ -318,11 +320,14 @@ enum { DW_SQUARE = 64 };
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
     d.n = at_most(d.n_all, DW_SQUARE);
-    d.block = even_blocks(total_of(&d.t), s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE ? 32 : 64);
+    d.block = even_blocks(total_of(&d.t), s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE && !BY_STRIPS ? 32 : 64);
     d.keeps = total_of(&d.t) > d.block;
+    d.strip = BY_STRIPS ? strip_floats(d.block) : sz(W);
+    d.a_tile = sz(BY_STRIPS ? W : d.m);
+    d.b_tile = sz(BY_STRIPS ? W : d.n);
     /* A cache line more than needed, or the 36 points of a tile would all fall on the same cache set. */
-    d.a_point = sz(d.block) * sz(d.m) + 16;
-    d.b_point = sz(d.block) * sz(d.n) + 16;
+    d.a_point = (BY_STRIPS ? strips_floats(d.block, d.m) : sz(d.block) * sz(d.m)) + 16;
+    d.b_point = (BY_STRIPS ? strips_floats(d.block, d.n) : sz(d.block) * sz(d.n)) + 16;
     return d;
 }
 
@@ -367,8 +372,8 @@ static void finish_weights(const float *sum, int m, int n, int valid, float *dw,
 }
 
 /* Adds the bias' gradient of `count` tiles: the sum of all outputs of a tile is its point (1, 1). */
-static void add_bias_grad(int count, int channels, const float *b, size_t ld, float *db, bool begins) {
-    for (int j = 0; j < channels; j += W, b += W, db += W) {
+static void add_bias_grad(int count, int channels, const float *b, size_t strip, size_t ld, float *db, bool begins) {
+    for (int j = 0; j < channels; j += W, b += strip, db += W) {
         vec sum = begins ? (vec){0} : load(db);
         for (int r = 0; r < count; r++) sum += load(b + sz(r) * ld);
         store(db, sum);
@@ -385,10 +390,10 @@ static void transform_both(const winograd_dw *d, const tile_block *tiles, const 
             for (int i = 0; i < s->c_in; i += d->m)
                 (s->upsampled ? input_pairs_tile : input_tile)(
                     &d->t, kind, p.n, p.y, p.x, x + i, s->c_in, at_most(d->m, s->c_in - i), zeros,
-                    a + sz(i / d->m) * POINTS * d->a_point + sz(r * d->m), d->a_point, W);
+                    a + sz(i / d->m) * POINTS * d->a_point + sz(r) * d->a_tile, d->a_point, d->strip);
             for (int j = 0; j < s->c_out; j += d->n)
                 grad_tile(&d->t, kind, p.n, p.y, p.x, dy + j, s->c_out, at_most(d->n, s->c_out - j), zeros,
-                          b + sz(j / d->n) * POINTS * d->b_point + sz(r * d->n), d->b_point);
+                          b + sz(j / d->n) * POINTS * d->b_point + sz(r) * d->b_tile, d->b_point, d->strip);
         }
     }
 }
@@ -409,8 +414,8 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
         take_block(&d.t, first, count, &tiles);
         transform_both(&d, &tiles, s, x, dy, zeros, a, b);
         for (int j = 0; j < co && db != NULL; j += d.n)
-            add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, sz(d.n),
-                          bias_sum + j, begins);
+            add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, d.strip,
+                          d.b_tile, bias_sum + j, begins);
         float *sum = sums;
         for (int i = 0; i < ci; i += d.m)
             for (int j = 0; j < d.n_all; j += d.n) {
@@ -419,9 +424,12 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                 for (int e = 0; e < POINTS; e++) {
                     const int row = tiles.begin[e], rows = tiles.end[e] - row;
                     float *of_point = sum + sz(e) * sz(m) * sz(n);
-                    if (rows > 0)
-                        outer_matrix(m, n, rows, ai + sz(e) * d.a_point + sz(row * d.m), sz(d.m),
-                                     bj + sz(e) * d.b_point + sz(row * d.n), sz(d.n), of_point, !begins);
+                    const float *ae = ai + sz(e) * d.a_point + sz(row) * d.a_tile;
+                    const float *be = bj + sz(e) * d.b_point + sz(row) * d.b_tile;
+                    if (rows > 0 && BY_STRIPS)
+                        strip_product(m, n, rows, ae, d.strip, be, d.strip, of_point, PANEL, sz(m) * PANEL, !begins);
+                    else if (rows > 0)
+                        outer_matrix(m, n, rows, ae, d.a_tile, be, d.b_tile, of_point, !begins);
                     else if (begins)
                         memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
                 }

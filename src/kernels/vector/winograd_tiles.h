@@ -200,10 +200,10 @@ static void input_tile(const tiling *t, const tile_kind *kind, int n, int y, int
         input_tile_at(036, row, c, count, v, point, block);
 }
 
-INLINE void grad_tile_at(const float *const *row, int c, int count, float *v, size_t point) {
+INLINE void grad_tile_at(const float *const *row, int c, int count, float *v, size_t point, size_t block) {
     six across = six_of(sz(c)), points = six_of(point);
 #define D(i, j) load(nth_of(p##i, &across, j))
-    for (int k = 0; k < count; k += W, v += W) {
+    for (int k = 0; k < count; k += W, v += block) {
         const float *p0 = row[0] + k, *p1 = row[1] + k, *p2 = row[2] + k, *p3 = row[3] + k;
         vec r[STEP], q[STEP], o[SIDE];
         float *to = v;
@@ -242,9 +242,9 @@ INLINE void grad_tile_at(const float *const *row, int c, int count, float *v, si
 }
 
 INLINE void grad_part(bool pairs, int rows, int columns, const float *const *row, int there, int c, int count, float *v,
-                      size_t point) {
+                      size_t point, size_t block) {
     six across = six_of(sz(c)), points = six_of(point);
-    for (int k = 0; k < count; k += W, v += W) {
+    for (int k = 0; k < count; k += W, v += block) {
         vec u[POINTS], o[SIDE];
         FORGET_SIX(across);
 #pragma GCC unroll 4
@@ -265,15 +265,15 @@ INLINE void grad_part(bool pairs, int rows, int columns, const float *const *row
 }
 
 /* A dY A' of an output tile; outputs outside of the image are 0. The `count` channels at dy, of c, stored as input_tile
- * does with block = W. */
+ * does. */
 static void grad_tile(const tiling *t, const tile_kind *kind, int n, int y, int x, const float *dy, int c, int count,
-                      const float *zeros, float *v, size_t point) {
+                      const float *zeros, float *v, size_t point, size_t block) {
     const float *row[STEP];
     const int there = lines_of(t, n, y, x, STEP, dy, c, zeros, row);
     if (kind->rows < STEP || kind->columns < STEP)
-        OF_PART(grad_part, kind, row, there, c, count, v, point)
+        OF_PART(grad_part, kind, row, there, c, count, v, point, block)
     else
-        grad_tile_at(row, c, count, v, point);
+        grad_tile_at(row, c, count, v, point, block);
 }
 
 /* One row of `made` outputs, or with `pairs` of half as many sums, to dst, `columns` of them being in the image; at `more`,
