@@ -33,47 +33,62 @@ INLINE filter filter_of(const ath_conv_shape *s, ath_conv_pass pass, const float
 INLINE int from_of(const filter *g) { return g->forward ? g->c_in : g->c_out; }
 INLINE int to_of(const filter *g) { return g->forward ? g->c_out : g->c_in; }
 
-/* W x W channels, `from` k0.. and `to` j0..: row k to u + k * PANEL. The weights of rows to come are asked for in time:
- * their strides are too long for the hardware to guess. */
-static void weight_block(const filter *g, int j0, int k0, float *u, size_t point) {
+/* Whole lines of the cache, of LINE channels: taps are apart by powers of two, so that 9 fall on the same cache set of 8 and a
+ * line does not stay until its other half is wanted. */
+enum { VECTORS = ATH_W < 16 ? 16 / ATH_W : 1 }; /* of a line */
+
+/* LINE channels `from` k0.. and PANEL channels `to` j0.. of which `columns` exist: row k to u + k * PANEL. The weights of rows to
+ * come are asked for in time: their strides are too long for the hardware to guess. */
+static void weight_rows(const filter *g, int j0, int columns, int k0, float *u, size_t point) {
     six points = six_of(point);
     const size_t ci = sz(g->c_in), co = sz(g->c_out);
-    if (g->forward) {
-        for (int k = 0; k < W; k++) {
-            const float *w = g->w + sz(k0 + k) * co + sz(j0);
-            for (size_t t = 0; t < 9; t++) __builtin_prefetch(w + t * ci * co + AHEAD * co);
-            weight_tile(w, ci * co, u + k * PANEL, &points);
+    float line[9 * 2 * ATH_W] __attribute__((aligned(64))); /* [tap][to] */
+    for (int k = 0; k < LINE; k++, u += PANEL) {
+        const float *w = g->w + sz(k0 + k) * co + sz(j0);
+        for (size_t t = 0; t < 9; t++) __builtin_prefetch(w + t * ci * co + AHEAD * co);
+        if (VECTORS == 1) {
+            for (int j = 0; j < columns; j += W) weight_tile(w + j, ci * co, u + j, &points);
+            continue;
         }
-        return;
+        for (int j = 0; j < columns; j += W)
+            for (int t = 0; t < 9; t++) store(line + t * PANEL + j, load(w + sz(t) * ci * co + j));
+        for (int j = 0; j < columns; j += W) weight_tile(line + j, PANEL, u + j, &points);
     }
-    float turned[9 * ATH_W * ATH_W] __attribute__((aligned(64))); /* [tap][from][to] */
+}
+
+/* The same transposed and turned around, of W channels `to`. */
+static void weight_columns(const filter *g, int j0, int k0, float *u, size_t point) {
+    six points = six_of(point);
+    const size_t ci = sz(g->c_in), co = sz(g->c_out);
+    float turned[9 * VECTORS * ATH_W * ATH_W] __attribute__((aligned(64))); /* [tap][from][to] */
     for (int t = 0; t < 9; t++) {
-        vec rows[ATH_W];
+        vec rows[VECTORS][ATH_W];
         for (int l = 0; l < W; l++) {
             const float *w = g->w + (sz(8 - t) * ci + sz(j0 + l)) * co + sz(k0);
-            __builtin_prefetch(w + W);
-            rows[l] = load(w);
+            __builtin_prefetch(w + LINE);
+            for (int v = 0; v < VECTORS; v++) rows[v][l] = load(w + v * W);
         }
-        transpose(rows);
-        for (int k = 0; k < W; k++) store(turned + (t * W + k) * W, rows[k]);
+        for (int v = 0; v < VECTORS; v++) {
+            transpose(rows[v]);
+            for (int k = 0; k < W; k++) store(turned + ((t * VECTORS + v) * W + k) * W, rows[v][k]);
+        }
     }
-    for (int k = 0; k < W; k++) weight_tile(turned + k * W, sz(W * W), u + k * PANEL, &points);
+    for (int k = 0; k < VECTORS * W; k++) weight_tile(turned + k * W, sz(VECTORS * W * W), u + k * PANEL, &points);
 }
 
 /* A panel of weights, [point][depth][PANEL]: `from` channels k0.. k0+depth-1, `to` channels j0.. of which those that do
  * not exist are zero. */
 static void weight_panel(const filter *g, int j0, int k0, int depth, float *u, size_t point) {
-    const int to = to_of(g);
-    for (int j = 0; j < PANEL; j += W)
-        for (int k = 0; k < depth; k += W) {
-            float *dst = u + sz(k) * PANEL + j;
-            if (j0 + j < to) {
-                weight_block(g, j0 + j, k0 + k, dst, point);
-                continue;
-            }
+    const int columns = at_most(to_of(g) - j0, PANEL);
+    for (int k = 0; k < depth; k += LINE, u += LINE * PANEL) {
+        if (g->forward)
+            weight_rows(g, j0, columns, k0 + k, u, point);
+        else
+            for (int j = 0; j < columns; j += W) weight_columns(g, j0 + j, k0 + k, u + j, point);
+        for (int j = columns; j < PANEL; j += W)
             for (int e = 0; e < POINTS; e++)
-                for (int l = 0; l < W; l++) store(dst + sz(e) * point + l * PANEL, (vec){0});
-        }
+                for (int l = 0; l < LINE; l++) store(u + sz(e) * point + l * PANEL + j, (vec){0});
+    }
 }
 
 /* Transformed weights are four times the weights. Small ones are made once per change and kept, for all the workers and
@@ -334,8 +349,12 @@ static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
 INLINE size_t a_floats(const winograd_dw *d, int c_in) { return sz((c_in + d->m - 1) / d->m * POINTS) * d->a_point; }
 INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS) * d->b_point; }
 
+/* Sums of m x n channels at a point; the 36 of a weight do not fall on the same cache set. */
+INLINE size_t sums_point(int m, int n) { return sz(m) * sz(n) + 16; }
+
 INLINE size_t dw_sums_floats(const winograd_dw *d, int c_in) {
-    return POINTS * (d->keeps ? sz(c_in) * sz(d->n_all) : sz(d->m) * sz(d->n));
+    const int squares = d->keeps ? ((c_in + d->m - 1) / d->m) * ((d->n_all + d->n - 1) / d->n) : 1;
+    return POINTS * sz(squares) * sums_point(d->m, d->n);
 }
 
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
@@ -345,7 +364,8 @@ static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
 }
 
 /* dw = (or += when acc) G' sum G for m x n channels, the sums being [point][n/PANEL][m][PANEL]. */
-static void finish_weights(const float *sum, int m, int n, int valid, float *dw, size_t tap, int c_out, bool acc) {
+static void finish_weights(const float *sum, size_t point, int m, int valid, float *dw, size_t tap, int c_out,
+                           bool acc) {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < valid; j += W) {
             const float *from = sum + (sz(j / PANEL) * sz(m) + sz(i)) * PANEL + j % PANEL;
@@ -354,7 +374,7 @@ static void finish_weights(const float *sum, int m, int n, int valid, float *dw,
             for (int b = 0; b < SIDE; b++) {
                 vec d[SIDE];
 #pragma GCC unroll 6
-                for (int a = 0; a < SIDE; a++) d[a] = load(from + sz(a * SIDE + b) * sz(m) * sz(n));
+                for (int a = 0; a < SIDE; a++) d[a] = load(from + sz(a * SIDE + b) * point);
                 weight_adjoint(d, 1, o);
 #pragma GCC unroll 3
                 for (int a = 0; a < 3; a++) u[a * SIDE + b] = o[a];
@@ -423,7 +443,7 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                 const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
                 for (int e = 0; e < POINTS; e++) {
                     const int row = tiles.begin[e], rows = tiles.end[e] - row;
-                    float *of_point = sum + sz(e) * sz(m) * sz(n);
+                    float *of_point = sum + sz(e) * sums_point(m, n);
                     const float *ae = ai + sz(e) * d.a_point + sz(row) * d.a_tile;
                     const float *be = bj + sz(e) * d.b_point + sz(row) * d.b_tile;
                     if (rows > 0 && BY_STRIPS)
@@ -434,8 +454,9 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                         memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
                 }
                 if (ends)
-                    finish_weights(sum, m, n, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co), co, acc);
-                if (d.keeps) sum += POINTS * sz(m) * sz(n);
+                    finish_weights(sum, sums_point(m, n), m, at_most(n, co - j), dw + sz(i) * sz(co) + j,
+                                   sz(ci) * sz(co), co, acc);
+                if (d.keeps) sum += POINTS * sums_point(m, n);
             }
     }
     for (int j = 0; j < co && db != NULL; j++) db[j] = acc ? db[j] + bias_sum[j] : bias_sum[j];
