@@ -34,21 +34,10 @@ static const bool two_lines = PANEL * sizeof(float) > 64; /* of the cache, that 
  *
  * With 16, of which sums, b and the factor take 15, GCC 12 has sums change places with b, by moves. What a step takes is
  * what counts on a core whose other thread is busy: a tenth to a fifth. So there a row is its three instructions. */
-#if ATH_W == 16
 enum { EMBEDDED = 4 };
 INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec b0, vec b1) {
-    if (i < EMBEDDED) {
-        __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(*sum0) : "v"(b0), "m"(*x));
-        if (wide) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(*sum1) : "v"(b1), "m"(*x));
-        return;
-    }
-    const vec xx = splat(*x);
-    *sum0 += xx * b0;
-    if (wide) *sum1 += xx * b1;
-}
-#elif ATH_W == 8
-INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec b0, vec b1) {
     (void)i;
+#if ATH_W == 8
     vec xx;
     if (wide)
         __asm__("vbroadcastss %3, %2\n\tvfmadd231ps %4, %2, %0\n\tvfmadd231ps %5, %2, %1"
@@ -56,15 +45,19 @@ INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec 
                 : "m"(*x), "x"(b0), "x"(b1));
     else
         __asm__("vbroadcastss %2, %1\n\tvfmadd231ps %3, %1, %0" : "+x"(*sum0), "=&x"(xx) : "m"(*x), "x"(b0));
-}
 #else
-INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec b0, vec b1) {
-    (void)i;
+#if ATH_W == 16
+    if (i < EMBEDDED) {
+        __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(*sum0) : "v"(b0), "m"(*x));
+        if (wide) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(*sum1) : "v"(b1), "m"(*x));
+        return;
+    }
+#endif
     const vec xx = splat(*x);
     *sum0 += xx * b0;
     if (wide) *sum1 += xx * b1;
-}
 #endif
+}
 
 /* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
 #define FORGET(p) __asm__("" : "+r"(p))

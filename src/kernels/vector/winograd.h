@@ -349,12 +349,12 @@ static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
 INLINE size_t a_floats(const winograd_dw *d, int c_in) { return sz((c_in + d->m - 1) / d->m * POINTS) * d->a_point; }
 INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS) * d->b_point; }
 
-/* Sums of m x n channels at a point; the 36 of a weight do not fall on the same cache set. */
+/* Floats from a point to the next in the sums of m x n channels; a cache line more than needed, for the same reason. */
 INLINE size_t sums_point(int m, int n) { return sz(m) * sz(n) + 16; }
 
 INLINE size_t dw_sums_floats(const winograd_dw *d, int c_in) {
-    const int squares = d->keeps ? ((c_in + d->m - 1) / d->m) * ((d->n_all + d->n - 1) / d->n) : 1;
-    return POINTS * sz(squares) * sums_point(d->m, d->n);
+    const int squares = ((c_in + d->m - 1) / d->m) * ((d->n_all + d->n - 1) / d->n);
+    return POINTS * (d->keeps ? sz(c_in) * sz(d->n_all) + sz(squares) * sums_point(0, 0) : sums_point(d->m, d->n));
 }
 
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
