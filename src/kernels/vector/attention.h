@@ -46,7 +46,8 @@ static void packed_product(int rows, int n, int k, const float *a, int lda, cons
 static void add_outer(int rows, int t, int d, const float *a, int lda, const float *b, int ldb, float *c, int ldc,
                       bool add, float *room) {
     const places at = in_line(rows, sz(lda));
-    outer_any(t, d, a, &at, b, sz(ldb), c, sz(ldc), PANEL, add, room);
+    streams asked = {0};
+    outer_any(t, d, a, &at, b, sz(ldb), c, sz(ldc), PANEL, add, room, &asked);
 }
 
 static size_t attention_scratch_floats(const ath_attention_shape *s, bool vjp) {

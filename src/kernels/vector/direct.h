@@ -300,6 +300,7 @@ static void direct_block(const direct *d, const window_part *q, lines_block b, i
     if (is_pixels(v) && s == 1) { /* one long line */
         at = in_line(b.images * b.lines * v->out_w, at.step);
         to = in_line(at.len, to.step);
+        p.more = ((v->n - image) * v->out_h - line) * v->out_w - at.len;
     }
     p.bias = bias;
     p.acc = acc;
@@ -459,15 +460,23 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
                 const lines_block b = {at_most(d.block.images, v->n - i), at_most(d.block.lines, v->out_h - line)};
                 places at;
                 const float *a = block_places(v, windows, i, line, b, band, &at);
-                if (is_pixels(v)) at = in_line(b.images * b.lines * v->out_w, at.step);
-                const float *pixels = other + (sz(i) * sz(v->out_h) + sz(line)) * sz(v->out_w * d.plain_c);
+                const int position = (i * v->out_h + line) * v->out_w, count = b.images * b.lines * v->out_w;
+                const int after = position + count, next = at_most(count, v->n * v->out_h * v->out_w - after);
+                streams asked = {0}; /* the pixels of the next block */
+                if (is_pixels(v)) {
+                    at = in_line(count, at.step);
+                    add_stream(&asked, windows + sz(after) * at.step, sz(next) * at.step);
+                }
+                add_stream(&asked, other + sz(after) * sz(d.plain_c), sz(next) * sz(d.plain_c));
+                const float *pixels = other + sz(position) * sz(d.plain_c);
                 if (d.n > d.plain_c) {
-                    pad_columns(pixels, d.plain_c, b.images * b.lines * v->out_w, d.n, padded);
+                    pad_columns(pixels, d.plain_c, count, d.n, padded);
                     pixels = padded;
                 }
+                share_out(&asked, kys * outer_any_tiles(d.m, d.n), SHARE_STEPS);
                 for (int ky = 0; ky < kys; ky++)
                     outer_any(d.m, d.n, a + sz(ky0 + ky) * width, &at, pixels, sz(d.n), sum + sz(ky) * size, ldc, panel,
-                              i > 0 || line > 0, room);
+                              i > 0 || line > 0, room, &asked);
             }
         for (int ky = 0; ky < kys && !d.in_dw; ky++) write_dw(s, &d, ky0 + ky, sum + sz(ky) * size, dw);
     }

@@ -62,14 +62,6 @@ INLINE void add_row(int i, bool wide, vec *sum0, vec *sum1, const float *x, vec 
 /* Hides where a pointer comes from, or GCC 12 keeps one for every row, more than there are registers. */
 #define FORGET(p) __asm__("" : "+r"(p))
 
-/* Memory that something else will read or write: `lines` of the cache, from `at` on, `step` floats apart, are asked for in the
- * course of a product, one a step, in whole vectors of steps; or none. */
-typedef struct asking {
-    const float *at;
-    ptrdiff_t step;
-    int lines;
-} asking;
-
 /* W steps. A is reached from its middle row, whose distance to all the others fits into a byte. Unless `wide`, only the first
  * vector of columns is made. */
 INLINE void rows_steps(int mr, bool wide, bool asks, const float *middle, const float *b, const float *next,
@@ -130,8 +122,27 @@ typedef struct places {
 
 INLINE places in_line(int len, size_t step) { return (places){1, 1, len, 0, 0, step}; }
 
+/* `steps` steps of t, from rows a of A and b of B on. */
+INLINE void outer_steps(int mr, bool asks, int steps, const float *a, size_t lda, size_t ahead_a, const float *b,
+                        size_t ldb, size_t ahead_b, const asking *asked, vec *sum0, vec *sum1) {
+    const float *ask = asked->at;
+#pragma GCC unroll OUTER_UNROLL
+    for (int t = 0; t < steps; t++, a += lda, b += ldb) {
+        const vec b0 = load(b), b1 = load(b + W);
+        __builtin_prefetch(a + ahead_a);
+        __builtin_prefetch(b + ahead_b);
+        if (two_lines) __builtin_prefetch(b + ahead_b + W);
+        if (asks) {
+            __builtin_prefetch(ask, 0, 2);
+            ask += asked->step;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) add_row(i, true, &sum0[i], &sum1[i], a + i, b0, b1);
+    }
+}
+
 INLINE void outer_body(int mr, const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
-                       bool add) {
+                       bool add, const asking *asked) {
     const size_t lda = at->step, ahead_b = at->images * at->lines * at->len > AHEAD ? AHEAD * ldb : 0;
     const size_t ahead_a = at->len > AHEAD ? AHEAD * lda : at->line;
     vec sum0[MR], sum1[MR];
@@ -145,19 +156,13 @@ INLINE void outer_body(int mr, const float *a, const places *at, const float *b,
         __builtin_prefetch(c + sz(i) * ldc);
         if (two_lines) __builtin_prefetch(c + sz(i) * ldc + W);
     }
+    int asks = at_most(asked->lines, at->len); /* in the first line */
     for (int image = 0; image < at->images; image++) {
         const float *line = a + sz(image) * at->image;
-        for (int l = 0; l < at->lines; l++, line += at->line) {
-            const float *p = line;
-#pragma GCC unroll OUTER_UNROLL
-            for (int t = 0; t < at->len; t++, p += lda, b += ldb) {
-                const vec b0 = load(b), b1 = load(b + W);
-                __builtin_prefetch(p + ahead_a);
-                __builtin_prefetch(b + ahead_b);
-                if (two_lines) __builtin_prefetch(b + ahead_b + W);
-#pragma GCC unroll 16
-                for (int i = 0; i < mr; i++) add_row(i, true, &sum0[i], &sum1[i], p + i, b0, b1);
-            }
+        for (int l = 0; l < at->lines; l++, line += at->line, b += sz(at->len) * ldb, asks = 0) {
+            if (asks > 0) outer_steps(mr, true, asks, line, lda, ahead_a, b, ldb, ahead_b, asked, sum0, sum1);
+            outer_steps(mr, false, at->len - asks, line + sz(asks) * lda, lda, ahead_a, b + sz(asks) * ldb, ldb,
+                        ahead_b, asked, sum0, sum1);
         }
     }
 #pragma GCC unroll 16
@@ -177,15 +182,18 @@ typedef struct in_place {
     bool acc;          /* add to C */
     float *c0, *c1;    /* where the two halves go */
     size_t ldc;
-    int cols; /* of C, at most PANEL */
+    int cols;         /* of C, at most PANEL */
+    const float *ask; /* `lines` lines from here on are asked for: the rows that come next */
+    int lines;
 } in_place;
 
 INLINE void in_place_steps(int mr, bool wide, int steps, const float *a0, const float *a1, size_t step, const float *b,
-                           vec *sum0, vec *sum1) {
+                           const float *ask, vec *sum0, vec *sum1) {
     const int half = (mr + 1) / 2;
 #pragma GCC unroll 4
     for (int l = 0; l < steps; l++, b += PANEL) {
         const vec b0 = load(b), b1 = wide ? load(b + W) : (vec){0};
+        if (ask != NULL) __builtin_prefetch(ask + l * LINE);
         if (ASKS_FOR_B) __builtin_prefetch(b + AHEAD * PANEL);
         if (ASKS_FOR_B && wide && two_lines) __builtin_prefetch(b + AHEAD * PANEL + W);
 #pragma GCC unroll 16
@@ -209,26 +217,46 @@ INLINE void write_rows(int mr, int n0, int n1, bool acc, const in_place *q, cons
     }
 }
 
+/* Asks for the rows of C. */
+INLINE void ask_for_rows(int mr, bool wide, const in_place *q) {
+    const float *c = q->c0;
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++, c += q->ldc) {
+        if (i == (mr + 1) / 2) c = q->c1;
+        __builtin_prefetch(c, 1);
+        if (wide && two_lines) __builtin_prefetch(c + W, 1);
+    }
+}
+
 /* `wide`: there are more columns than a vector has. */
 INLINE void in_place_body(int mr, bool wide, const in_place *q) {
     enum { STEPS = CRAMPED ? 1 : 4 };
     vec sum0[MR], sum1[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) sum0[i] = sum1[i] = (vec){0};
-    const float *b = q->b;
+    ask_for_rows(mr, wide, q);
+    const float *b = q->b, *ask = q->ask;
     const size_t step = q->step;
+    int lines = q->lines;
     for (int s = 0; s < q->pieces; s++) {
         const float *a0 = q->a0 + sz(s) * q->piece, *a1 = q->a1 + sz(s) * q->piece;
         int left = q->len;
+        for (; lines > 0 && left >= STEPS; left -= STEPS, a0 += STEPS, a1 += STEPS, b += STEPS * PANEL) {
+            FORGET(a0);
+            FORGET(a1);
+            in_place_steps(mr, wide, STEPS, a0, a1, step, b, ask, sum0, sum1);
+            ask += STEPS * LINE;
+            lines -= STEPS;
+        }
         for (; left >= STEPS; left -= STEPS, a0 += STEPS, a1 += STEPS, b += STEPS * PANEL) {
             FORGET(a0);
             FORGET(a1);
-            in_place_steps(mr, wide, STEPS, a0, a1, step, b, sum0, sum1);
+            in_place_steps(mr, wide, STEPS, a0, a1, step, b, NULL, sum0, sum1);
         }
         for (; left > 0; left--, a0++, a1++, b += PANEL) {
             FORGET(a0);
             FORGET(a1);
-            in_place_steps(mr, wide, 1, a0, a1, step, b, sum0, sum1);
+            in_place_steps(mr, wide, 1, a0, a1, step, b, NULL, sum0, sum1);
         }
     }
     if (q->cols == PANEL && !q->acc)
@@ -252,11 +280,11 @@ INLINE void in_place_body(int mr, bool wide, const in_place *q) {
             in_place_body(mr, false, q);                                                                               \
     }                                                                                                                  \
     static void outer_##mr(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,         \
-                           bool add) {                                                                                 \
+                           bool add, const asking *asked) {                                                            \
         if (add)                                                                                                       \
-            outer_body(mr, a, at, b, ldb, c, ldc, true);                                                               \
+            outer_body(mr, a, at, b, ldb, c, ldc, true, asked);                                                        \
         else                                                                                                           \
-            outer_body(mr, a, at, b, ldb, c, ldc, false);                                                              \
+            outer_body(mr, a, at, b, ldb, c, ldc, false, asked);                                                       \
     }
 PRODUCTS(1)
 PRODUCTS(2)
@@ -286,8 +314,8 @@ PRODUCTS(14)
 typedef void rows_product(const float *a, size_t lda, const float *b, int k, float *c, bool add, bool wide,
                           const float *next, const asking *asked);
 typedef void in_place_product(const in_place *q);
-typedef void outer_product(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc,
-                           bool add);
+typedef void outer_product(const float *a, const places *at, const float *b, size_t ldb, float *c, size_t ldc, bool add,
+                           const asking *asked);
 static rows_product *const rows_of[] = OF_ROWS(rows);
 static in_place_product *const in_place_of[] = OF_ROWS(in_place);
 static outer_product *const outer_of[] = OF_ROWS(outer);
@@ -313,21 +341,22 @@ INLINE grouping grouping_of(int count) {
 
 /* C (+)= A' B for any m, and n a multiple of PANEL: row i of columns j.. is at c + i * ldc + j / PANEL * panel. */
 static void outer_places(int m, int n, const float *a, const places *at, const float *b, size_t ldb, float *c,
-                         size_t ldc, size_t panel, bool add) {
+                         size_t ldc, size_t panel, bool add, streams *asked) {
     const int groups = group_count(m);
     for (int j = 0; j < n; j += PANEL, c += panel)
         for (int g = 0, i = 0; g < groups; g++) {
             const int mr = group_size(m, groups, g);
-            outer_of[mr](a + i, at, b + j, ldb, c + sz(i) * ldc, ldc, add);
+            const asking share = next_share(asked);
+            outer_of[mr](a + i, at, b + j, ldb, c + sz(i) * ldc, ldc, add, &share);
             i += mr;
         }
 }
 
 /* The same with C stored [n/PANEL][m][PANEL]. */
 static void outer_matrix(int m, int n, int count, const float *a, size_t lda, const float *b, size_t ldb, float *c,
-                         bool add) {
+                         bool add, streams *asked) {
     const places at = in_line(count, lda);
-    outer_places(m, n, a, &at, b, ldb, c, PANEL, sz(m) * PANEL, add);
+    outer_places(m, n, a, &at, b, ldb, c, PANEL, sz(m) * PANEL, add, asked);
 }
 
 /* Rows of pixels or windows times a packed B, [n/PANEL][k][PANEL] with k = pieces * len: C[row] = A[row] B + bias, or
@@ -339,6 +368,7 @@ typedef struct product {
     const float *b, *bias;
     size_t panel; /* rows of B in a panel, of which this product may take a part */
     bool acc;
+    int more; /* rows after those of A, that another product will take */
 } product;
 
 /* One panel of columns, from column j. A tile is part of a line, or two whole lines where they are short. */
@@ -352,6 +382,8 @@ static void product_panel(const product *p, const float *a, const places *at, in
                   .acc = p->acc,
                   .ldc = to->step,
                   .cols = at_most(p->n - j, PANEL)};
+    /* Rows that are one after the other are asked for as the first panel goes over them. */
+    const bool first_time = j == p->first && p->pieces == 1 && at->step == sz(p->len);
     for (int i = 0; i < at->images; i++)
         for (int line = 0; line < at->lines;) {
             const bool two = 2 * at->len <= MR && line + 1 < at->lines;
@@ -363,6 +395,9 @@ static void product_panel(const product *p, const float *a, const places *at, in
                 const size_t half = sz((mr + 1) / 2);
                 q.a1 = q.a0 + (two ? at->line : half * at->step);
                 q.c1 = q.c0 + (two ? to->line : half * to->step);
+                const int next = g + 1 < groups ? group_size(count, groups, g + 1) : at_most(p->more, mr);
+                q.ask = q.a0 + sz(mr) * at->step;
+                q.lines = first_time ? next * p->len / LINE : 0;
                 in_place_of[mr](&q);
                 q.a0 += sz(mr) * at->step;
                 q.c0 += sz(mr) * to->step;

@@ -12,6 +12,7 @@
 #include "kernels/resample.h"
 #include "kernels/tables.h"
 #include "kernels/vector/vec.h"
+#include "kernels/vector/streams.h"
 #include "kernels/vector/product.h"
 #include "kernels/vector/strips.h"
 #include "kernels/vector/direct.h"

@@ -37,15 +37,19 @@ INLINE int to_of(const filter *g) { return g->forward ? g->c_out : g->c_in; }
  * line does not stay until its other half is wanted. */
 enum { VECTORS = ATH_W < 16 ? 16 / ATH_W : 1 }; /* of a line */
 
+enum { WEIGHTS_AHEAD = 16 }; /* rows */
+
 /* LINE channels `from` k0.. and PANEL channels `to` j0.. of which `columns` exist: row k to u + k * PANEL. The weights of rows to
- * come are asked for in time: their strides are too long for the hardware to guess. */
+ * come are asked for in time, into L2: their strides are too long for the hardware to guess, and in L1, where they fall on few sets,
+ * they would not stay until they are wanted (1.1 of the whole convolution with 256 channels). */
 static void weight_rows(const filter *g, int j0, int columns, int k0, float *u, size_t point) {
     six points = six_of(point);
     const size_t ci = sz(g->c_in), co = sz(g->c_out);
     float line[9 * 2 * ATH_W] __attribute__((aligned(64))); /* [tap][to] */
     for (int k = 0; k < LINE; k++, u += PANEL) {
         const float *w = g->w + sz(k0 + k) * co + sz(j0);
-        for (size_t t = 0; t < 9; t++) __builtin_prefetch(w + t * ci * co + AHEAD * co);
+        for (int j = 0; j < columns; j += LINE)
+            for (size_t t = 0; t < 9; t++) __builtin_prefetch(w + t * ci * co + WEIGHTS_AHEAD * co + sz(j), 0, 2);
         if (VECTORS == 1) {
             for (int j = 0; j < columns; j += W) weight_tile(w + j, ci * co, u + j, &points);
             continue;
@@ -65,7 +69,7 @@ static void weight_columns(const filter *g, int j0, int k0, float *u, size_t poi
         vec rows[VECTORS][ATH_W];
         for (int l = 0; l < W; l++) {
             const float *w = g->w + (sz(8 - t) * ci + sz(j0 + l)) * co + sz(k0);
-            __builtin_prefetch(w + LINE);
+            __builtin_prefetch(w + LINE, 0, 2);
             for (int v = 0; v < VECTORS; v++) rows[v][l] = load(w + v * W);
         }
         for (int v = 0; v < VECTORS; v++) {
@@ -173,37 +177,6 @@ static void transform_output(const winograd *d, const tile_block *b, const float
     }
 }
 
-/* What the transforms around the products read and write is asked for in the course of the products: where it does not fit
- * into L2 the transforms, which do little with much of it, would wait for each line. */
-enum { IN_L2 = 160 * 1024, MOST_STREAMS = 2 * ((PANEL + LINE - 1) / LINE) + 1 }; /* floats that are there anyway */
-
-typedef struct streams {
-    asking stream[MOST_STREAMS];
-    int count, now, share; /* streams; the one that is being asked for; lines for each product */
-} streams;
-
-/* `pieces` pieces of `len` floats, `step` apart. */
-static void add_streams(streams *s, const float *at, size_t step, size_t pieces, int len) {
-    for (int l = 0; l < len && pieces > 0; l += LINE)
-        s->stream[s->count++] = (asking){at + l, (ptrdiff_t)step, (int)pieces};
-}
-
-static void share_out(streams *s, int products) {
-    long lines = 0;
-    for (int i = 0; i < s->count; i++) lines += s->stream[i].lines;
-    s->share = round_up((int)(lines / products) + 1, W);
-}
-
-static asking next_share(streams *s) {
-    if (s->now == s->count) return (asking){0};
-    asking *left = &s->stream[s->now];
-    const asking share = {left->at, left->step, at_most(left->lines, s->share)};
-    left->at += share.lines * left->step;
-    left->lines -= share.lines;
-    s->now += left->lines == 0;
-    return share;
-}
-
 /* Images as the transforms go over them: of their h rows a tile has `rows`, and reads `below` more. */
 typedef struct raster {
     int h, w, rows, below;
@@ -278,7 +251,6 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
     const int j0 = panels * part.index / part.of * PANEL;
     const int j1 = at_most(panels * (part.index + 1) / part.of * PANEL, d.to);
     const raster reads = raster_of(s, d.reads_pairs, 1), makes = raster_of(s, d.makes_pairs, 0);
-    const bool asks = sz(s->n) * sz(s->h) * sz(s->w) * sz(d.from + d.to) > IN_L2;
     tile_block b = {.row = {0}};
     products list;
     size_t read = pixels_up_to(&reads, &d.t, at_most(d.block, total) - 1), made = 0; /* pixels so far */
@@ -292,14 +264,11 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
             const int columns = at_most(PANEL, d.to - j);
             const size_t at = made * sz(d.to) + sz(j);
             streams asked = {0};
-            if (asks) {
-                add_streams(&asked, out + at, sz(d.to), will_make - made, columns);
-                if (add.residual != NULL && add.residual != out)
-                    add_streams(&asked, add.residual + at, sz(d.to), will_make - made, columns);
-                if (j + PANEL >= j1)
-                    add_streams(&asked, in + read * sz(d.from), LINE, (will_read - read) * sz(d.from) / LINE, LINE);
-                share_out(&asked, list.count * ((d.from + d.depth - 1) / d.depth));
-            }
+            add_streams(&asked, out + at, sz(d.to), will_make - made, columns);
+            if (add.residual != NULL && add.residual != out)
+                add_streams(&asked, add.residual + at, sz(d.to), will_make - made, columns);
+            if (j + PANEL >= j1) add_stream(&asked, in + read * sz(d.from), (will_read - read) * sz(d.from));
+            share_out(&asked, list.count * ((d.from + d.depth - 1) / d.depth), W);
             for (int k0 = 0; k0 < d.from; k0 += d.depth) {
                 const int depth = at_most(d.from - k0, d.depth);
                 const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
@@ -332,10 +301,17 @@ typedef struct winograd_dw {
 
 enum { DW_SQUARE = 64 };
 
+/* So many that what is added to the sums pays for reading and writing them: more tiles for more channels. Most of all where one
+ * block has all the tiles, so that no sums are kept. */
+static int dw_tiles_at_once(int channels_squared, int tiles) {
+    if (channels_squared <= DW_SQUARE * DW_SQUARE && !BY_STRIPS) return 32;
+    return channels_squared > 4 * DW_SQUARE * DW_SQUARE && tiles <= 128 ? 128 : 64;
+}
+
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
     d.n = at_most(d.n_all, DW_SQUARE);
-    d.block = even_blocks(total_of(&d.t), s->c_in * d.n_all <= DW_SQUARE * DW_SQUARE && !BY_STRIPS ? 32 : 64);
+    d.block = even_blocks(total_of(&d.t), dw_tiles_at_once(s->c_in * d.n_all, total_of(&d.t)));
     d.keeps = total_of(&d.t) > d.block;
     d.strip = BY_STRIPS ? strip_floats(d.block) : sz(W);
     d.a_tile = sz(BY_STRIPS ? W : d.m);
@@ -418,6 +394,15 @@ static void transform_both(const winograd_dw *d, const tile_block *tiles, const 
     }
 }
 
+/* Products of one point. */
+static int dw_products(const winograd_dw *d, int c_in) {
+    int count = 0;
+    for (int i = 0; i < c_in; i += d->m)
+        for (int j = 0; j < d->n_all; j += d->n)
+            count += tiles_of(BY_STRIPS, at_most(d->m, c_in - i), at_most(d->n, d->n_all - j));
+    return count;
+}
+
 static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
                                  bool acc, float *scratch) {
     const winograd_dw d = winograd_dw_plan(s);
@@ -426,13 +411,22 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
     float *bias_sum = sums + dw_sums_floats(&d, ci);
     memset(zeros, 0, sz(SIDE * at_least(ci, co)) * sizeof *zeros);
     if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
-    const int total = total_of(&d.t);
+    const int total = total_of(&d.t), at_once = POINTS * dw_products(&d, ci);
+    const raster of_x = raster_of(s, s->upsampled, 1), of_dy = raster_of(s, false, 0);
     tile_block tiles = {.row = {0}};
+    size_t read_x = pixels_up_to(&of_x, &d.t, d.block - 1), read_dy = pixels_up_to(&of_dy, &d.t, d.block - 1);
     for (int first = 0; first < total; first += d.block) {
-        const int count = at_most(total - first, d.block);
+        const int count = at_most(total - first, d.block), next = at_most(total, first + 2 * d.block) - 1;
+        const size_t next_x = pixels_up_to(&of_x, &d.t, next), next_dy = pixels_up_to(&of_dy, &d.t, next);
         const bool begins = first == 0, ends = first + count == total;
         take_block(&d.t, first, count, &tiles);
         transform_both(&d, &tiles, s, x, dy, zeros, a, b);
+        streams asked = {0};
+        add_stream(&asked, x + read_x * sz(ci), (next_x - read_x) * sz(ci));
+        add_stream(&asked, dy + read_dy * sz(co), (next_dy - read_dy) * sz(co));
+        share_out(&asked, at_once, SHARE_STEPS);
+        read_x = next_x;
+        read_dy = next_dy;
         for (int j = 0; j < co && db != NULL; j += d.n)
             add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, d.strip,
                           d.b_tile, bias_sum + j, begins);
@@ -447,9 +441,10 @@ static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const 
                     const float *ae = ai + sz(e) * d.a_point + sz(row) * d.a_tile;
                     const float *be = bj + sz(e) * d.b_point + sz(row) * d.b_tile;
                     if (rows > 0 && BY_STRIPS)
-                        strip_product(m, n, rows, ae, d.strip, be, d.strip, of_point, PANEL, sz(m) * PANEL, !begins);
+                        strip_product(m, n, rows, ae, d.strip, be, d.strip, of_point, PANEL, sz(m) * PANEL, !begins,
+                                      &asked);
                     else if (rows > 0)
-                        outer_matrix(m, n, rows, ae, d.a_tile, be, d.b_tile, of_point, !begins);
+                        outer_matrix(m, n, rows, ae, d.a_tile, be, d.b_tile, of_point, !begins, &asked);
                     else if (begins)
                         memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
                 }
