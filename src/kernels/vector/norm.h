@@ -138,6 +138,16 @@ enum {
         }                                                                                                              \
     }
 
+/* Of rows wider than a strip the processor does not guess that the strip's part of the next will be wanted; it is asked for so many
+ * rows ahead (1.3 to 2 times as fast where rows come from L3 or memory, 0.8 to 1 where they do not). */
+enum { ROWS_AHEAD = 32 };
+INLINE void ask_ahead(int nv, const float *row, size_t ld) {
+    if (ld <= STRIP * W) return;
+#pragma GCC unroll 4
+    for (int v = 0; v < nv; v += LINE / W)
+        __builtin_prefetch((const void *)((uintptr_t)row + (ROWS_AHEAD * ld + sz(v) * W) * sizeof *row), 0, 2);
+}
+
 INLINE vec load_lanes(const float *p, int lanes) { return lanes == W ? load(p) : load_part(p, lanes); }
 INLINE void store_lanes(float *p, vec v, int lanes) {
     if (lanes == W)
@@ -161,13 +171,15 @@ INLINE void moments_strip(int nv, int lanes, int hw, size_t c, const float *x, d
     for (int p0 = 0; p0 < hw; p0 += CHAIN) {
         vec s[STRIP] = {0}, q[STRIP] = {0};
         const int end = at_most(p0 + CHAIN, hw);
-        for (int p = p0; p < end; p++)
+        for (int p = p0; p < end; p++) {
+            ask_ahead(nv, x + sz(p) * c, c);
 #pragma GCC unroll 4
             for (int v = 0; v < nv; v++) {
                 const vec d = load_lanes(x + sz(p) * c + v * W, lanes) - shift[v];
                 s[v] += d;
                 q[v] += d * d;
             }
+        }
         for (int v = 0; v < nv; v++) {
             add_lanes(sum + v * W, s[v], lanes);
             add_lanes(squares + v * W, q[v], lanes);
@@ -190,12 +202,15 @@ INLINE void affine_strip(int nv, int lanes, int hw, size_t c, const float *x, at
         b[v] = load_lanes(f.b + j + v * W, lanes);
     }
     x += j, y += j;
-    for (int p = 0; p < hw; p++, x += c, y += ldy)
+    for (int p = 0; p < hw; p++, x += c, y += ldy) {
+        ask_ahead(nv, x, c);
+        ask_ahead(nv, y, ldy);
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++) {
             const vec z = (load_lanes(x + v * W, lanes) - m[v]) * a[v] + b[v];
             store_lanes(y + v * W, silu ? vec_silu(z) : z, lanes);
         }
+    }
 }
 
 static void affine(int hw, int c, const float *x, ath_affine f, bool silu, float *y, size_t ldy) {
@@ -221,7 +236,9 @@ INLINE void affine_sums_strip(int nv, int lanes, int hw, size_t c, const float *
     for (int p0 = 0; p0 < hw; p0 += CHAIN) {
         vec s[STRIP] = {0}, q[STRIP] = {0};
         const int end = at_most(p0 + CHAIN, hw);
-        for (int p = p0; p < end; p++, x += c, d += ldd)
+        for (int p = p0; p < end; p++, x += c, d += ldd) {
+            ask_ahead(nv, x, c);
+            ask_ahead(nv, d, ldd);
 #pragma GCC unroll 4
             for (int v = 0; v < nv; v++) {
                 const vec off = load_lanes(x + v * W, lanes) - m[v];
@@ -233,6 +250,7 @@ INLINE void affine_sums_strip(int nv, int lanes, int hw, size_t c, const float *
                 s[v] += u;
                 q[v] += u * off;
             }
+        }
         for (int v = 0; v < nv; v++) {
             add_lanes(sum + v * W, s[v], lanes);
             add_lanes(off_sum + v * W, q[v], lanes);
@@ -261,12 +279,14 @@ INLINE void affine_grad_strip(int nv, int lanes, int hw, size_t c, const float *
         e[v] = load_lanes(shift + j + v * W, lanes);
     }
     x += j, d += j, dx += j;
-    for (int p = 0; p < hw; p++, x += c, dx += c, d += ldd)
+    for (int p = 0; p < hw; p++, x += c, dx += c, d += ldd) {
+        ask_ahead(nv, dx, c); /* the others have just been read, by affine_sums */
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++) {
             const vec g = load_lanes(d + v * W, lanes) * a[v] + ((load_lanes(x + v * W, lanes) - m[v]) * b[v] + e[v]);
             store_lanes(dx + v * W, acc ? g + load_lanes(dx + v * W, lanes) : g, lanes);
         }
+    }
 }
 
 static void affine_grad(int hw, int c, const float *x, ath_affine f, const float *shift, const float *d, size_t ldd,

@@ -129,7 +129,7 @@ typedef struct winograd {
     size_t v_point, m_point, u_point; /* from a point to the next: V, products, weights */
 } winograd;
 
-enum { KEPT_AT_ONCE = MR == 14 ? 28 : 24, MOST_AT_ONCE = 64 }; /* tiles: whole groups of rows */
+enum { KEPT_AT_ONCE = MR == 14 ? 14 : 24, ALL_AT_ONCE = 28, MOST_AT_ONCE = 64 }; /* tiles: whole groups of rows */
 
 static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     const filter g = filter_of(s, pass, NULL);
@@ -137,9 +137,10 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
     d.reads_pairs = s->upsampled && g.forward;
     d.makes_pairs = s->upsampled && !g.forward;
     d.t = tiling_of(s);
-    /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights. Else as many as the
-     * products of a panel leave room for, since the weights are made again for each block. */
-    d.block = even_blocks(total_of(&d.t), d.keeps ? KEPT_AT_ONCE : MOST_AT_ONCE);
+    /* With kept weights few tiles, so that V and the products stay in L2 with a panel of weights, but not fewer than a small
+     * image has. Else as many as the products of a panel leave room for, since the weights are made again for each block. */
+    const int total = total_of(&d.t), kept = total <= ALL_AT_ONCE ? total : KEPT_AT_ONCE;
+    d.block = even_blocks(total, d.keeps ? kept : MOST_AT_ONCE);
     d.depth = d.keeps ? d.from : at_most(d.from, 64);
     d.u_point = u_point(d.depth);
     /* Odd numbers of vectors and of cache lines, so that vectors of channels and points do not fall on the same sets. */
@@ -344,6 +345,9 @@ static void finish_weights(const float *sum, size_t point, int m, int valid, flo
                            bool acc) {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < valid; j += W) {
+            if (j % LINE == 0 && i + WEIGHTS_AHEAD < m)
+                for (size_t t = 0; t < 9; t++)
+                    __builtin_prefetch(dw + t * tap + sz(i + WEIGHTS_AHEAD) * sz(c_out) + sz(j), 1, 2);
             const float *from = sum + (sz(j / PANEL) * sz(m) + sz(i)) * PANEL + j % PANEL;
             vec u[3 * SIDE], o[3];
 #pragma GCC unroll 6
