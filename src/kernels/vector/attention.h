@@ -18,8 +18,10 @@ static void pack_transposed(int count, int d, const float *x, int stride, float 
     for (int j = 0; j < round_up(count, PANEL); j += W)
         for (int l = 0; l < d; l += W) {
             vec r[W];
-            for (int i = 0; i < W; i++)
+            for (int i = 0; i < W; i++) {
                 r[i] = j + i < count ? load_some(x + sz(j + i) * sz(stride) + l, d - l) : (vec){0};
+                if (j + i + W < count) __builtin_prefetch(x + sz(j + i + W) * sz(stride) + l);
+            }
             transpose(r);
             float *to = b + (sz(j / PANEL) * sz(d) + sz(l)) * PANEL + j % PANEL;
             for (int i = 0; i < at_most(d - l, W); i++) store(to + i * PANEL, r[i]);
@@ -28,8 +30,8 @@ static void pack_transposed(int count, int d, const float *x, int stride, float 
 
 /* B of a product with x (count, d) itself: [d/PANEL][count][PANEL], zeros beyond d. */
 static void pack_plain(int count, int d, const float *x, int stride, float *b) {
-    for (int j = 0; j < round_up(d, PANEL); j += W)
-        for (int t = 0; t < count; t++)
+    for (int t = 0; t < count; t++)
+        for (int j = 0; j < round_up(d, PANEL); j += W)
             store(b + (sz(j / PANEL) * sz(count) + sz(t)) * PANEL + j % PANEL,
                   j < d ? load_some(x + sz(t) * sz(stride) + j, d - j) : (vec){0});
 }

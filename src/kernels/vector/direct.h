@@ -473,7 +473,7 @@ static void direct_weight_grad(const ath_conv_shape *s, const float *x, const fl
                     pad_columns(pixels, d.plain_c, count, d.n, padded);
                     pixels = padded;
                 }
-                share_out(&asked, kys * outer_any_tiles(d.m, d.n), SHARE_STEPS);
+                share_out(&asked, kys * outer_any_tiles(d.m, d.n), at.len, SHARE_STEPS);
                 for (int ky = 0; ky < kys; ky++)
                     outer_any(d.m, d.n, a + sz(ky0 + ky) * width, &at, pixels, sz(d.n), sum + sz(ky) * size, ldc, panel,
                               i > 0 || line > 0, room, &asked);

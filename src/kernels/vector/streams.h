@@ -10,7 +10,8 @@ typedef struct asking {
     int lines;
 } asking;
 
-enum { MOST_STREAMS = 2 * ((PANEL + LINE - 1) / LINE) + 1 };
+enum { MOST_STREAMS = 5 };
+_Static_assert(MOST_STREAMS >= 2 * (PANEL / LINE) + 1, "outputs, residuals and inputs of a panel");
 
 typedef struct streams {
     asking stream[MOST_STREAMS];
@@ -26,11 +27,18 @@ static void add_streams(streams *s, const float *at, size_t step, size_t pieces,
 /* So many floats in a row. */
 static void add_stream(streams *s, const float *at, size_t floats) { add_streams(s, at, LINE, floats / LINE, LINE); }
 
-/* A share is a multiple of `steps`. */
-static void share_out(streams *s, int products, int steps) {
+/* Part `part` of `parts` of so many floats in a row. */
+static void add_part(streams *s, const float *at, size_t floats, int part, int parts) {
+    const size_t lines = floats / LINE, from = lines * sz(part) / sz(parts), to = lines * sz(part + 1) / sz(parts);
+    add_streams(s, at + from * LINE, LINE, to - from, LINE);
+}
+
+/* To `products`, of so many steps each; a share is a multiple of `unit`. The last of a stream may be short. */
+static void share_out(streams *s, int products, int steps, int unit) {
     long lines = 0;
     for (int i = 0; i < s->count; i++) lines += s->stream[i].lines;
-    s->share = round_up((int)(lines / products) + 1, steps);
+    const int whole = at_least(products - at_least(s->count - 1, 0), 1);
+    s->share = at_most(round_up((int)(lines / whole) + 1, unit), steps);
 }
 
 static asking next_share(streams *s) {

@@ -269,7 +269,7 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
             if (add.residual != NULL && add.residual != out)
                 add_streams(&asked, add.residual + at, sz(d.to), will_make - made, columns);
             if (j + PANEL >= j1) add_stream(&asked, in + read * sz(d.from), (will_read - read) * sz(d.from));
-            share_out(&asked, list.count * ((d.from + d.depth - 1) / d.depth), W);
+            share_out(&asked, list.count * ((d.from + d.depth - 1) / d.depth), d.depth, W);
             for (int k0 = 0; k0 < d.from; k0 += d.depth) {
                 const int depth = at_most(d.from - k0, d.depth);
                 const float *panel = packed + sz(j / PANEL) * POINTS * d.u_point;
@@ -294,6 +294,7 @@ typedef struct winograd_dw {
     int block;               /* tiles at once */
     int m, n;                /* channels of a block: of x, of dy */
     int n_all;               /* channels of dy, padded to a panel */
+    int down, across;        /* blocks of channels */
     bool keeps;              /* more than one block of tiles: the sums of all channels are kept */
     size_t strip;            /* floats from a vector of channels to the next in a channel block of a point */
     size_t a_tile, b_tile;   /* from a tile to the next */
@@ -312,6 +313,8 @@ static int dw_tiles_at_once(int channels_squared, int tiles) {
 static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     winograd_dw d = {.t = tiling_of(s), .m = at_most(s->c_in, DW_SQUARE), .n_all = round_up(s->c_out, PANEL)};
     d.n = at_most(d.n_all, DW_SQUARE);
+    d.down = (s->c_in + d.m - 1) / d.m;
+    d.across = (d.n_all + d.n - 1) / d.n;
     d.block = even_blocks(total_of(&d.t), dw_tiles_at_once(s->c_in * d.n_all, total_of(&d.t)));
     d.keeps = total_of(&d.t) > d.block;
     d.strip = BY_STRIPS ? strip_floats(d.block) : sz(W);
@@ -323,20 +326,20 @@ static winograd_dw winograd_dw_plan(const ath_conv_shape *s) {
     return d;
 }
 
-INLINE size_t a_floats(const winograd_dw *d, int c_in) { return sz((c_in + d->m - 1) / d->m * POINTS) * d->a_point; }
-INLINE size_t b_floats(const winograd_dw *d) { return sz((d->n_all + d->n - 1) / d->n * POINTS) * d->b_point; }
+INLINE size_t a_floats(const winograd_dw *d) { return sz(d->down * POINTS) * d->a_point; }
+INLINE size_t b_floats(const winograd_dw *d) { return sz(d->across * POINTS) * d->b_point; }
 
 /* Floats from a point to the next in the sums of m x n channels; a cache line more than needed, for the same reason. */
 INLINE size_t sums_point(int m, int n) { return sz(m) * sz(n) + 16; }
 
 INLINE size_t dw_sums_floats(const winograd_dw *d, int c_in) {
-    const int squares = ((c_in + d->m - 1) / d->m) * ((d->n_all + d->n - 1) / d->n);
-    return POINTS * (d->keeps ? sz(c_in) * sz(d->n_all) + sz(squares) * sums_point(0, 0) : sums_point(d->m, d->n));
+    return POINTS *
+           (d->keeps ? sz(c_in) * sz(d->n_all) + sz(d->down * d->across) * sums_point(0, 0) : sums_point(d->m, d->n));
 }
 
 static size_t winograd_dw_scratch_floats(const ath_conv_shape *s) {
     const winograd_dw d = winograd_dw_plan(s);
-    return a_floats(&d, s->c_in) + b_floats(&d) + dw_sums_floats(&d, s->c_in) + sz(SIDE * at_least(s->c_in, s->c_out)) +
+    return a_floats(&d) + b_floats(&d) + dw_sums_floats(&d, s->c_in) + sz(SIDE * at_least(s->c_in, s->c_out)) +
            sz(d.n_all);
 }
 
@@ -398,65 +401,87 @@ static void transform_both(const winograd_dw *d, const tile_block *tiles, const 
     }
 }
 
-/* Products of one point. */
-static int dw_products(const winograd_dw *d, int c_in) {
-    int count = 0;
-    for (int i = 0; i < c_in; i += d->m)
-        for (int j = 0; j < d->n_all; j += d->n)
-            count += tiles_of(BY_STRIPS, at_most(d->m, c_in - i), at_most(d->n, d->n_all - j));
-    return count;
+enum { IN_L2 = 128 * 1024 }; /* floats that stay there */
+
+typedef struct dw_pixels {
+    const float *x, *dy; /* of the next block */
+    size_t x_floats, dy_floats;
+} dw_pixels;
+
+/* What is asked for in the course of product k of so many, of one point: a part of the pixels of the next block, and what the
+ * next product reads of the transformed tiles, unless they are in L2. */
+static streams dw_asks(const winograd_dw *d, const dw_pixels *next, int k, int of, const float *next_a,
+                       const float *next_b, int m, int n, int rows) {
+    streams asked = {0};
+    add_part(&asked, next->x, next->x_floats, k, of);
+    add_part(&asked, next->dy, next->dy_floats, k, of);
+    if (a_floats(d) + b_floats(d) > IN_L2) {
+        add_stream(&asked, next_a, d->a_point);
+        add_stream(&asked, next_b, d->b_point);
+    }
+    share_out(&asked, tiles_of(BY_STRIPS, m, n), rows, SHARE_STEPS);
+    return asked;
+}
+
+/* The sums of one block of tiles, transformed as a and b, or what they add to them; of the last, to dw. */
+static void dw_block(const winograd_dw *d, const ath_conv_shape *s, const tile_block *tiles, const dw_pixels *next,
+                     const float *a, const float *b, bool begins, bool ends, float *sum, float *dw, bool acc) {
+    const int ci = s->c_in, co = s->c_out;
+    int k = 0;
+    for (int i = 0; i < ci; i += d->m)
+        for (int j = 0; j < d->n_all; j += d->n) {
+            const int m = at_most(d->m, ci - i), n = at_most(d->n, d->n_all - j);
+            const float *ai = a + sz(i / d->m) * POINTS * d->a_point, *bj = b + sz(j / d->n) * POINTS * d->b_point;
+            for (int e = 0; e < POINTS; e++, k++) {
+                const int row = tiles->begin[e], rows = tiles->end[e] - row;
+                const bool row_ends = e == POINTS - 1 && j + d->n >= d->n_all, turns = e == POINTS - 1 && !row_ends;
+                const float *ae = ai + sz(e) * d->a_point, *be = bj + sz(e) * d->b_point;
+                streams asked = dw_asks(d, next, k, POINTS * d->down * d->across, turns ? ai : ae + d->a_point,
+                                        row_ends ? b : be + d->b_point, m, n, rows);
+                float *of_point = sum + sz(e) * sums_point(m, n);
+                ae += sz(row) * d->a_tile;
+                be += sz(row) * d->b_tile;
+                if (rows > 0 && BY_STRIPS)
+                    strip_product(m, n, rows, ae, d->strip, be, d->strip, of_point, PANEL, sz(m) * PANEL, !begins,
+                                  &asked);
+                else if (rows > 0)
+                    outer_matrix(m, n, rows, ae, d->a_tile, be, d->b_tile, of_point, !begins, &asked);
+                else if (begins)
+                    memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
+            }
+            if (ends)
+                finish_weights(sum, sums_point(m, n), m, at_most(n, co - j), dw + sz(i) * sz(co) + j, sz(ci) * sz(co),
+                               co, acc);
+            if (d->keeps) sum += POINTS * sums_point(m, n);
+        }
 }
 
 static void winograd_weight_grad(const ath_conv_shape *s, const float *x, const float *dy, float *dw, float *db,
                                  bool acc, float *scratch) {
     const winograd_dw d = winograd_dw_plan(s);
     const int ci = s->c_in, co = s->c_out;
-    float *a = scratch, *b = a + a_floats(&d, ci), *zeros = b + b_floats(&d), *sums = zeros + SIDE * at_least(ci, co);
+    float *a = scratch, *b = a + a_floats(&d), *zeros = b + b_floats(&d), *sums = zeros + SIDE * at_least(ci, co);
     float *bias_sum = sums + dw_sums_floats(&d, ci);
     memset(zeros, 0, sz(SIDE * at_least(ci, co)) * sizeof *zeros);
     if (co < d.n_all) memset(b, 0, b_floats(&d) * sizeof *b);
-    const int total = total_of(&d.t), at_once = POINTS * dw_products(&d, ci);
+    const int total = total_of(&d.t);
     const raster of_x = raster_of(s, s->upsampled, 1), of_dy = raster_of(s, false, 0);
     tile_block tiles = {.row = {0}};
     size_t read_x = pixels_up_to(&of_x, &d.t, d.block - 1), read_dy = pixels_up_to(&of_dy, &d.t, d.block - 1);
     for (int first = 0; first < total; first += d.block) {
         const int count = at_most(total - first, d.block), next = at_most(total, first + 2 * d.block) - 1;
         const size_t next_x = pixels_up_to(&of_x, &d.t, next), next_dy = pixels_up_to(&of_dy, &d.t, next);
-        const bool begins = first == 0, ends = first + count == total;
+        const dw_pixels pixels = {x + read_x * sz(ci), dy + read_dy * sz(co), (next_x - read_x) * sz(ci),
+                                  (next_dy - read_dy) * sz(co)};
+        const bool begins = first == 0;
         take_block(&d.t, first, count, &tiles);
         transform_both(&d, &tiles, s, x, dy, zeros, a, b);
-        streams asked = {0};
-        add_stream(&asked, x + read_x * sz(ci), (next_x - read_x) * sz(ci));
-        add_stream(&asked, dy + read_dy * sz(co), (next_dy - read_dy) * sz(co));
-        share_out(&asked, at_once, SHARE_STEPS);
-        read_x = next_x;
-        read_dy = next_dy;
         for (int j = 0; j < co && db != NULL; j += d.n)
             add_bias_grad(count, at_most(d.n, co - j), b + (sz(j / d.n) * POINTS + SIDE + 1) * d.b_point, d.strip,
                           d.b_tile, bias_sum + j, begins);
-        float *sum = sums;
-        for (int i = 0; i < ci; i += d.m)
-            for (int j = 0; j < d.n_all; j += d.n) {
-                const int m = at_most(d.m, ci - i), n = at_most(d.n, d.n_all - j);
-                const float *ai = a + sz(i / d.m) * POINTS * d.a_point, *bj = b + sz(j / d.n) * POINTS * d.b_point;
-                for (int e = 0; e < POINTS; e++) {
-                    const int row = tiles.begin[e], rows = tiles.end[e] - row;
-                    float *of_point = sum + sz(e) * sums_point(m, n);
-                    const float *ae = ai + sz(e) * d.a_point + sz(row) * d.a_tile;
-                    const float *be = bj + sz(e) * d.b_point + sz(row) * d.b_tile;
-                    if (rows > 0 && BY_STRIPS)
-                        strip_product(m, n, rows, ae, d.strip, be, d.strip, of_point, PANEL, sz(m) * PANEL, !begins,
-                                      &asked);
-                    else if (rows > 0)
-                        outer_matrix(m, n, rows, ae, d.a_tile, be, d.b_tile, of_point, !begins, &asked);
-                    else if (begins)
-                        memset(of_point, 0, sz(m) * sz(n) * sizeof *of_point);
-                }
-                if (ends)
-                    finish_weights(sum, sums_point(m, n), m, at_most(n, co - j), dw + sz(i) * sz(co) + j,
-                                   sz(ci) * sz(co), co, acc);
-                if (d.keeps) sum += POINTS * sums_point(m, n);
-            }
+        dw_block(&d, s, &tiles, &pixels, a, b, begins, first + count == total, sums, dw, acc);
+        read_x = next_x;
+        read_dy = next_dy;
     }
     for (int j = 0; j < co && db != NULL; j++) db[j] = acc ? db[j] + bias_sum[j] : bias_sum[j];
 }
