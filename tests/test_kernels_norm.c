@@ -16,8 +16,7 @@ static ath_norm plain(int n, int hw, int c, int groups, const float *x, const fl
 
 static void norm_forward(const ath_kernels *k, const ath_norm *v, float *y, float *stats) {
     float *work = poisoned_for_doubles(ath_norm_work_floats(v->c[0] + v->c[1]));
-    ath_norm_stats(k, v, stats, work);
-    ath_norm_apply(k, v, stats, 0, v->n, y, work);
+    ath_norm_forward(k, v, stats, 0, v->n, y, work);
     check_guards(work, ath_norm_work_floats(v->c[0] + v->c[1]), "norm's work memory");
     release(work);
 }

@@ -167,7 +167,7 @@ static float *stats_of(const ath_kernels *k, const sample *s) {
     const ath_norm v = norm_of(s);
     const size_t len = 2 * (size_t)s->n * (size_t)s->groups;
     float *stats = guarded(len), *work = work_of(s);
-    ath_norm_stats(k, &v, stats, work);
+    ath_norm_stats(k, &v, 0, v.n, stats, work);
     check_guards(stats, len, "stats");
     free_work(s, work);
     return stats;

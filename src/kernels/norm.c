@@ -47,9 +47,9 @@ static void image_stats(const ath_kernels *k, const ath_norm *v, int image, floa
     }
 }
 
-void ath_norm_stats(const ath_kernels *k, const ath_norm *v, float *stats, float *work) {
+void ath_norm_stats(const ath_kernels *k, const ath_norm *v, int first, int count, float *stats, float *work) {
     const sheet s = sheet_of(work, channels_of(v));
-    for (int i = 0; i < v->n; i++) image_stats(k, v, i, stats + 2 * (size_t)i * (size_t)v->groups, s);
+    for (int i = first; i < first + count; i++) image_stats(k, v, i, stats + 2 * (size_t)i * (size_t)v->groups, s);
 }
 
 /* y = (x - m) a + b before the activation. A scaled part has its mean in b. */
@@ -78,6 +78,15 @@ void ath_norm_apply(const ath_kernels *k, const ath_norm *v, const float *stats,
             if (v->c[j])
                 k->affine(v->hw, v->c[j], part(v, i, j), (ath_affine){s.m + at, s.a + at, s.b + at}, v->silu, y + at,
                           channels);
+    }
+}
+
+void ath_norm_forward(const ath_kernels *k, const ath_norm *v, float *stats, int first, int count, float *y,
+                      float *work) {
+    const size_t image = (size_t)v->hw * (size_t)channels_of(v);
+    for (int i = 0; i < count; i++) {
+        ath_norm_stats(k, v, first + i, 1, stats, work);
+        ath_norm_apply(k, v, stats, first + i, 1, y + (size_t)i * image, work);
     }
 }
 

@@ -24,11 +24,14 @@ typedef struct ath_norm {
 /* Floats of the work memory that each of these takes, aligned for doubles. */
 size_t ath_norm_work_floats(int channels);
 
-/* stats (n,groups,2): mean and rstd. */
-void ath_norm_stats(const ath_kernels *k, const ath_norm *v, float *stats, float *work);
+/* stats (n,groups,2): mean and rstd of images first .. first+count-1. */
+void ath_norm_stats(const ath_kernels *k, const ath_norm *v, int first, int count, float *stats, float *work);
 /* y (count,hw,c) of images first .. first+count-1 */
 void ath_norm_apply(const ath_kernels *k, const ath_norm *v, const float *stats, int first, int count, float *y,
                     float *work);
+/* Both, image by image: the second reading finds an image in cache. */
+void ath_norm_forward(const ath_kernels *k, const ath_norm *v, float *stats, int first, int count, float *y,
+                      float *work);
 
 /* Where gradients go; any may be NULL. `acc` says to add. */
 typedef struct ath_norm_grads {

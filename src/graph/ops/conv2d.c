@@ -185,11 +185,10 @@ static void convolve(divided *d) {
 static void normed_forward(const ath_call *c, const layout *l, const work *w) {
     const ath_norm norm = norm_of(c);
     const int at_once = images_at_once(c->xs[CONV_X], c->n);
-    ath_norm_stats(c->k, &norm, c->aux, c->scratch + w->norm);
     for (int first = 0; first < c->n; first += at_once) {
         ath_conv_shape s = l->s[0];
         s.n = c->n - first < at_once ? c->n - first : at_once;
-        ath_norm_apply(c->k, &norm, c->aux, first, s.n, c->scratch + w->input, c->scratch + w->norm);
+        ath_norm_forward(c->k, &norm, c->aux, first, s.n, c->scratch + w->input, c->scratch + w->norm);
         convolve(&(divided){.c = c,
                             .s = &s,
                             .x = c->scratch + w->input,

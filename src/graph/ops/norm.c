@@ -25,8 +25,7 @@ static ath_norm norm_of(const ath_call *c) {
 
 static void forward(const ath_call *c) {
     const ath_norm v = norm_of(c);
-    ath_norm_stats(c->k, &v, c->aux, c->scratch);
-    ath_norm_apply(c->k, &v, c->aux, 0, v.n, c->y, c->scratch);
+    ath_norm_forward(c->k, &v, c->aux, 0, v.n, c->y, c->scratch);
 }
 
 static void vjp(const ath_call *c) {
