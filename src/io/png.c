@@ -91,7 +91,8 @@ static bool write_png(png_job *job, FILE *file, const uint8_t *pixel, int h, int
     if (setjmp(png_jmpbuf(job->png))) return false;
     png_set_user_limits(job->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_write_fn(job->png, file, put_bytes, put_flush);
-    png_set_compression_strategy(job->png, Z_RLE); /* of pictures as small as by default, in a fifth of the time */
+    /* Pictures are as small as by default in a fifth of the time, plots 1.2 times as large. */
+    png_set_compression_strategy(job->png, Z_RLE);
     png_set_IHDR(job->png, job->info, (png_uint_32)w, (png_uint_32)h, 8,
                  c == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);

@@ -13,7 +13,8 @@ static int attention_rows(int tokens) {
     return (tokens + blocks - 1) / blocks;
 }
 
-/* B of a product with the transpose of x (count, d): [count/PANEL][d][PANEL], zeros beyond count. */
+/* B of a product with the transpose of x (count, d): [count/PANEL][d][PANEL], zeros beyond count. Reads W rows at once, more than
+ * the processor fetches ahead; so those that come next are asked for. */
 static void pack_transposed(int count, int d, const float *x, int stride, float *b) {
     for (int j = 0; j < round_up(count, PANEL); j += W)
         for (int l = 0; l < d; l += W) {

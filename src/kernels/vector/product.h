@@ -12,7 +12,8 @@
  * bits depend neither on mr nor on its place in the tile.
  *
  * What comes next is asked for in time, since all of this streams from L2 or L3 and hardware fetches little ahead into L1: B some
- * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster.
+ * steps ahead, the tile of A that comes `next` (rows) and the next of C (outer). Measured with 64 channels: 4 % and 12 % faster. in_place asks for the
+ * rows after these and for its own of C: 1.05 to 1.5 where they come from L3 or memory.
  * By AVX2, where that is one instruction of 22 and a panel stays in L1 for many tiles, B is not: up to 7 %.
  * Part of template.h. */
 
@@ -241,6 +242,7 @@ INLINE void in_place_body(int mr, bool wide, const in_place *q) {
     for (int s = 0; s < q->pieces; s++) {
         const float *a0 = q->a0 + sz(s) * q->piece, *a1 = q->a1 + sz(s) * q->piece;
         int left = q->len;
+        /* Two loops: with a test in one 0.99 as fast. */
         for (; lines > 0 && left >= STEPS; left -= STEPS, a0 += STEPS, a1 += STEPS, b += STEPS * PANEL) {
             FORGET(a0);
             FORGET(a1);
