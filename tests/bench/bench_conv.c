@@ -78,14 +78,15 @@ typedef struct job {
     float *x, *y, *w, *packed[2], *scratch[3], *dw;
 } job;
 
-static job job_of(const ath_kernels *k, const ath_conv_shape *s) {
+/* With work memory of its own, or that of another job. */
+static job job_of(const ath_kernels *k, const ath_conv_shape *s, const job *other) {
     job j = {.k = k, .s = *s};
     const size_t taps = (size_t)(s->kernel * s->kernel), n = (size_t)s->n, ci = (size_t)s->c_in, co = (size_t)s->c_out;
     const size_t out = (size_t)ath_conv_out(s->h, s) * (size_t)ath_conv_out(s->w, s);
     j.x = random_floats(n * (size_t)(s->h * s->w) * ci), j.y = random_floats(n * out * co);
     j.w = random_floats(taps * ci * co), j.dw = random_floats(taps * ci * co);
     for (int p = 0; p < 3; p++) {
-        j.scratch[p] = random_floats(k->conv_scratch_floats(s, (ath_conv_pass)p));
+        j.scratch[p] = other ? other->scratch[p] : random_floats(k->conv_scratch_floats(s, (ath_conv_pass)p));
         if (p == 2) break;
         const size_t pack = k->conv_pack_floats(s, (ath_conv_pass)p);
         j.packed[p] = pack ? random_floats(pack) : j.w;
@@ -94,10 +95,10 @@ static job job_of(const ath_kernels *k, const ath_conv_shape *s) {
     return j;
 }
 
-static void free_job(job *j) {
+static void free_job(job *j, bool has_scratch) {
     for (int p = 0; p < 2; p++)
         if (j->packed[p] != j->w) free(j->packed[p]);
-    for (int p = 0; p < 3; p++) free(j->scratch[p]);
+    for (int p = 0; p < 3 && has_scratch; p++) free(j->scratch[p]);
     free(j->x), free(j->y), free(j->w), free(j->dw);
 }
 
@@ -118,7 +119,7 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* As many copies of a job as take more memory than a core has in caches of its own, or MOST_COPIES. */
+/* As many copies of a job as take more memory than a core has in caches of its own, or MOST_COPIES. Work memory is one, as in a plan. */
 enum { MOST_COPIES = 64, BEYOND_CACHES = 64 << 20 };
 static int copies_of(const ath_conv_shape *s) {
     const size_t weights = 9 * (size_t)s->c_in * (size_t)s->c_out;
@@ -135,7 +136,7 @@ static void time_algorithms(const ath_kernels *k, ath_conv_shape s, int from, in
     for (int a = 0; a < ALGORITHMS; a++)
         for (int c = 0; c < copies; c++) {
             s.algorithm = algorithms[a];
-            j[a][c] = job_of(k, &s);
+            j[a][c] = job_of(k, &s, c > 0 ? &j[a][0] : NULL);
         }
     const double work = 18.0 * s.n * s.h * s.w * s.c_in * s.c_out;
     const int repeats = 1 + (int)(2e8 / work);       /* some milliseconds */
@@ -149,7 +150,7 @@ static void time_algorithms(const ath_kernels *k, ath_conv_shape s, int from, in
     for (int a = 0; a < ALGORITHMS; a++) {
         qsort(took[a], TURNS, sizeof *took[a], by_size);
         seconds[a] = took[a][TURNS / 2];
-        for (int c = 0; c < copies; c++) free_job(&j[a][c]);
+        for (int c = 0; c < copies; c++) free_job(&j[a][c], c == 0);
     }
 }
 
@@ -241,7 +242,7 @@ int main(int argc, char **argv) {
             if (only != NULL && strstr(name, only) == NULL) continue;
             const int out = ath_conv_out(y->hw, &shape);
             const double flops = 2.0 * shape.kernel * shape.kernel * y->c_in * y->c_out * n * out * out;
-            job j = job_of(table[t], &shape);
+            job j = job_of(table[t], &shape, NULL);
             double ms[3], gf[3], possible = 0;
             for (int p = 0; p < 3; p++) {
                 double best = 1e9;
@@ -260,7 +261,7 @@ int main(int argc, char **argv) {
             printf("%-7s %-22s %9.3f %9.3f %9.3f   %8.0f %8.0f %8.0f %6.0f\n", j.k->isa, name, ms[0], ms[1], ms[2],
                    gf[0], gf[1], gf[2], possible);
             fflush(stdout);
-            free_job(&j);
+            free_job(&j, true);
         }
         printf("%-7s %-22s %9.3f %9.3f %9.3f   %8.0f %8.0f %8.0f\n", table[t]->isa, "all of these", total_time[0] * 1e3,
                total_time[1] * 1e3, total_time[2] * 1e3, total_flops[0] / total_time[0] * 1e-9,
