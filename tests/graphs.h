@@ -37,6 +37,7 @@ static inline ath_tensor input(subject *s, const char *name, int h, int w, int c
 typedef struct result {
     float *y, *grad, *dx[MAX_INPUTS];
     int operations; /* that are not inputs */
+    int told;       /* operations that tell moments of their result */
 } result;
 
 static inline void build_with_values(subject *s, ath_tensor (*build)(subject *), const float *scales) {
@@ -74,6 +75,18 @@ static inline int operations(const ath_plan *plan) {
     return count;
 }
 
+static inline int moments_told(const ath_plan *plan) {
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    ath_plan_dump(plan, file);
+    rewind(file);
+    char line[1024];
+    int count = 0;
+    while (fgets(line, sizeof line, file)) count += strstr(line, " moments ") != NULL;
+    fclose(file);
+    return count;
+}
+
 /* The gradients, given one of the output; what nobody writes stays NaN. */
 static inline void run_vjp(const subject *s, ath_plan *plan, const ath_run *how, unsigned want, result *r) {
     ath_err err = {0};
@@ -106,6 +119,7 @@ static inline result run(const subject *s, unsigned want) {
     ath_plan_forward(plan, &how);
     r.y = copy_of(ath_plan_value(plan, s->out), len_of(s, s->out));
     r.operations = operations(plan);
+    r.told = moments_told(plan);
     if (want & (ATH_GRAD_PARAMS | ATH_GRAD_INPUTS)) run_vjp(s, plan, &how, want, &r);
     free(packed);
     ath_plan_destroy(plan);

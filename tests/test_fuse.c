@@ -150,6 +150,43 @@ static ath_tensor scales_of_a_layer(subject *s) {
     return conv(s, norm_of_parts(s, ath_concat(s->g, a, b, scales, 1)), "conv");
 }
 
+/* ---- what a norm reads ---- */
+
+static ath_tensor conv_then_norm(subject *s) {
+    return conv(s, normed(s, conv(s, image(s, "x"), "conv1"), "norm"), "conv2");
+}
+static ath_tensor conv_vector_residual_then_norm(subject *s) {
+    const ath_tensor x = image(s, "x"), v = vector(s, "v"), r = image(s, "r");
+    const ath_tensor y = ath_add(s->g, r, ath_add(s->g, conv(s, x, "conv1"), v));
+    return ath_add(s->g, y, conv(s, normed(s, y, "norm"), "conv2"));
+}
+static ath_tensor normed_conv_then_norm(subject *s) {
+    return conv(s, normed(s, conv(s, normed(s, image(s, "x"), "norm1"), "conv1"), "norm2"), "conv2");
+}
+static ath_tensor conv_then_norm_alone(subject *s) {
+    return ath_gelu(s->g, ath_group_norm(s->g, conv(s, image(s, "x"), "conv"), "norm", 4, 1e-5));
+}
+static ath_tensor conv_then_layer_norm(subject *s) {
+    return ath_layer_norm(s->g, conv(s, image(s, "x"), "conv"), "norm", 1e-5);
+}
+static ath_tensor upsampled_conv_then_norm(subject *s) {
+    return conv(s, normed(s, conv(s, upsampled(s), "conv1"), "norm"), "conv2");
+}
+/* As a skip connection: by itself first, as a part of a concatenation later. */
+static ath_tensor conv_read_by_two_norms(subject *s) {
+    const ath_tensor skip = conv(s, image(s, "x"), "conv1"), y = conv(s, normed(s, skip, "norm1"), "conv2");
+    const ath_tensor both = ath_concat(s->g, y, skip, input(s, "scales", 1, 1, 2), 1);
+    return conv(s, norm_of_parts(s, both), "conv3");
+}
+static ath_tensor strided_then_norm(subject *s) {
+    const ath_tensor down =
+        ath_conv2d(s->g, image(s, "x"), "down", s->c, (ath_conv){.kernel = 3, .stride = 2, .pad_after = 1});
+    return conv(s, normed(s, down, "norm"), "conv");
+}
+static ath_tensor activation_then_norm(subject *s) {
+    return conv(s, normed(s, ath_gelu(s->g, conv(s, image(s, "x"), "conv1")), "norm"), "conv2");
+}
+
 /* ---- what is not ---- */
 
 static ath_tensor norm_read_twice(subject *s) {
@@ -360,14 +397,45 @@ static void scales_that_a_layer_makes_have_their_gradient(void **state) {
     check_pattern(&p, ones);
 }
 
+/* By Winograd's algorithm, and by the reference, which knows one algorithm. */
+static void sums_that_a_norm_needs_are_taken_as_a_convolution_writes(void **state) {
+    (void)state;
+    const struct {
+        pattern p;
+        int told, told_by_ref;
+    } list[] = {{PATTERN(conv_then_norm, 2, 2), 1, 1},         {PATTERN(conv_vector_residual_then_norm, 2, 2), 1, 1},
+                {PATTERN(normed_conv_then_norm, 2, 2), 1, 1},  {PATTERN(conv_then_norm_alone, 3, 3), 1, 1},
+                {PATTERN(conv_then_layer_norm, 2, 2), 0, 0},   {PATTERN(upsampled_conv_then_norm, 2, 2), 1, 1},
+                {PATTERN(conv_read_by_two_norms, 3, 4), 2, 2}, {PATTERN(strided_then_norm, 2, 2), 0, 1},
+                {PATTERN(activation_then_norm, 3, 3), 0, 0}};
+    const bool ref = strcmp(ath_plan_isa(), "ref") == 0;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        check_pattern(&list[i].p, three_scales);
+        for (int c = 12; c <= 32; c += 20) {
+            subject s = {.h = 5, .w = 6, .c = c};
+            build_with_values(&s, list[i].p.build, three_scales);
+            result fused = run(&s, ATH_GRAD_PARAMS), plain = run(&s, ATH_GRAD_PARAMS | ATH_UNFUSED);
+            const int expected = ref ? list[i].told_by_ref : c % 16 == 0 ? list[i].told : 0;
+            CHECK(fused.told == expected && plain.told == 0,
+                  "%s, %d channels: %d tell moments, %d expected, %d unfused", list[i].p.name, c, fused.told, expected,
+                  plain.told);
+            release(&fused), release(&plain);
+            destroy(&s);
+        }
+    }
+}
+
 /* Of these, two images and a half fit into what is normed at once. */
 static void images_that_are_normed_some_at_a_time_are_no_others(void **state) {
     (void)state;
     subject s = {.h = 48, .w = 48, .c = 32};
-    const pattern p = PATTERN(all_at_once, 1, 1);
-    build_with_values(&s, p.build, ones);
-    check_subject(&s, &p, ATH_GRAD_PARAMS);
-    destroy(&s);
+    const pattern list[] = {PATTERN(all_at_once, 1, 1), PATTERN(normed_conv_then_norm, 2, 2)};
+    for (int i = 0; i < 2; i++) {
+        s.n_in = 0;
+        build_with_values(&s, list[i].build, ones);
+        check_subject(&s, &list[i], ATH_GRAD_PARAMS);
+        destroy(&s);
+    }
 }
 
 int main(void) {
@@ -381,6 +449,7 @@ int main(void) {
         cmocka_unit_test(concats_stay_for_readers_that_cannot_take_parts),
         cmocka_unit_test(a_vector_that_several_places_read_has_the_sum_of_their_gradients),
         cmocka_unit_test(scales_that_a_layer_makes_have_their_gradient),
+        cmocka_unit_test(sums_that_a_norm_needs_are_taken_as_a_convolution_writes),
         cmocka_unit_test(images_that_are_normed_some_at_a_time_are_no_others),
     };
     return cmocka_run_group_tests_name("fusion", tests, NULL, NULL);

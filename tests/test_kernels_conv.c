@@ -104,6 +104,69 @@ static void an_image_does_not_see_what_is_added_to_others(void **state) {
         for (int i = 0; i < N_ADDED; i++) check_batch(table[t], &added_to[i], false, true);
 }
 
+/* ---- what is told ---- */
+
+/* Sums of each image and channel of y less its first value, and of the squares of that. */
+static void check_moments(const ath_conv_shape *s, const char *isa, const float *y, const double *moments) {
+    const sizes z = sizes_of(s);
+    const size_t positions = z.y / (size_t)s->n / z.co;
+    for (size_t i = 0; i < (size_t)s->n * z.co; i++) {
+        const float *from = y + i / z.co * positions * z.co + i % z.co;
+        double sum = 0, squares = 0;
+        for (size_t p = 0; p < positions; p++) {
+            const double d = (double)from[p * z.co] - (double)from[0];
+            sum += d;
+            squares += d * d;
+        }
+        const double *told = moments + 2 * (i / z.co) * z.co + i % z.co;
+        CHECK(fabs(told[0] - sum) <= 1e-6 * sqrt((double)positions * squares) &&
+                  fabs(told[z.co] - squares) <= 1e-6 * squares,
+              "%s: image and channel %zu: sum %.9g and squares %.9g, not %.9g and %.9g; %s", isa, i, told[0],
+              told[z.co], sum, squares, shape_name(s));
+    }
+}
+
+/* They are right, nobody else's, in any number of parts, and the result has the bits that it has without them. */
+static void check_told(const ath_kernels *k, const ath_conv_shape *s, ath_conv_add add, const float *x,
+                       const float *w) {
+    const sizes z = sizes_of(s);
+    const size_t len = 2 * (size_t)s->n * z.co;
+    float *plain = poisoned(z.y), *y = poisoned(z.y), *told = poisoned_for_doubles(2 * len);
+    run_pass(k, s, ATH_CONV_FORWARD, x, w, add, false, plain);
+    add.moments = (double *)(void *)told;
+    run_pass(k, s, ATH_CONV_FORWARD, x, w, add, false, y);
+    check_guards(y, z.y, "y"), check_guards(told, 2 * len, "moments");
+    CHECK(memcmp(y, plain, z.y * sizeof *y) == 0, "%s: another result with moments; %s", k->isa, shape_name(s));
+    check_moments(s, k->isa, y, add.moments);
+    ath_conv_shape one = *s;
+    one.n = 1;
+    float *alone = poisoned_for_doubles(4 * z.co);
+    for (size_t i = 0; i < (size_t)s->n; i++) {
+        ath_conv_add of_one = {.bias = add.bias ? add.bias + i * add.bias_step : NULL,
+                               .bias_step = add.bias_step,
+                               .residual = add.residual ? add.residual + i * z.y / (size_t)s->n : NULL,
+                               .moments = (double *)(void *)alone};
+        run_pass(k, &one, ATH_CONV_FORWARD, x + i * z.x / (size_t)s->n, w, of_one, false, y);
+        CHECK(memcmp(alone, told + 4 * i * z.co, 4 * z.co * sizeof *alone) == 0,
+              "%s: image %zu alone has other moments; %s", k->isa, i, shape_name(s));
+    }
+    release(plain), release(y), release(told), release(alone);
+}
+
+static int check_told_of(const ath_kernels *k, const ath_conv_shape *s) {
+    if (!k->conv_gives_moments(s)) return 0;
+    const sizes z = sizes_of(s);
+    float *x = random_floats(z.x), *w = random_floats(z.w), *residual = random_floats(z.y);
+    float *bias = random_floats((size_t)s->n * z.co);
+    for (size_t i = 0; i < (size_t)s->n * z.co; i++)
+        bias[i] *= 1000; /* a mean that sums about zero would lose them to */
+    check_told(k, s, (ath_conv_add){0}, x, w);
+    check_told(k, s, (ath_conv_add){.bias = bias, .residual = residual}, x, w);
+    check_told(k, s, (ath_conv_add){.bias = bias, .bias_step = z.co}, x, w);
+    free(x), free(w), free(residual), free(bias);
+    return 1;
+}
+
 /* ---- parts ---- */
 
 static void check_parts(const ath_kernels *k, const ath_conv_shape *s, bool of_images) {
@@ -113,24 +176,28 @@ static void check_parts(const ath_kernels *k, const ath_conv_shape *s, bool of_i
     float *x = random_floats(z.x), *w = random_floats(z.w), *residual = random_floats(z.y);
     float *bias = random_floats((size_t)s->n * z.co);
     float *packed = pack_len ? poisoned(pack_len) : NULL, *whole = poisoned(z.y);
+    const size_t told_len = 4 * (size_t)s->n * z.co;
+    float *whole_told = poisoned_for_doubles(told_len);
     if (packed) k->conv_pack(s, ATH_CONV_FORWARD, w, packed);
-    const ath_conv_add add = {.bias = bias, .bias_step = of_images ? z.co : 0, .residual = residual};
+    ath_conv_add add = {.bias = bias, .bias_step = of_images ? z.co : 0, .residual = residual};
     for (int of = 1; of <= 5; of++) {
-        float *y = poisoned(z.y);
+        float *y = poisoned(z.y), *told = poisoned_for_doubles(told_len);
+        if (k->conv_gives_moments(s)) add.moments = (double *)(void *)(of == 1 ? whole_told : told);
         for (int i = of - 1; i >= 0; i--) {
             float *scratch = poisoned(work);
             k->conv_forward(s, x, packed ? packed : w, add, (ath_part){i, of}, of == 1 ? whole : y, scratch);
             check_guards(scratch, work, "scratch");
             release(scratch);
         }
-        check_guards(y, z.y, "y");
-        CHECK(of == 1 || memcmp(y, whole, z.y * sizeof *y) == 0, "%s: %d parts are not the whole; %s", k->isa, of,
-              shape_name(s));
-        release(y);
+        check_guards(y, z.y, "y"), check_guards(told, told_len, "moments");
+        CHECK(of == 1 || (memcmp(y, whole, z.y * sizeof *y) == 0 &&
+                          (!add.moments || memcmp(told, whole_told, told_len * sizeof *told) == 0)),
+              "%s: %d parts are not the whole; %s", k->isa, of, shape_name(s));
+        release(y), release(told);
     }
     free(x), free(w), free(bias), free(residual);
     if (packed) release(packed);
-    release(whole);
+    release(whole), release(whole_told);
 }
 
 static void parts_of_a_convolution_are_the_whole(void **state) {
@@ -276,10 +343,29 @@ static void an_image_of_many_channels_does_not_see_its_batch(void **state) {
         for (int i = 0; i < 4 * N_WIDE; i++) check_batch(table[t], &wide[i / 4], i & 1, i & 2);
 }
 
+/* All that Winograd's algorithm takes, and with the reference all. */
+static void moments_are_those_of_what_is_written(void **state) {
+    (void)state;
+    int n_tables;
+    const ath_kernels *const *table = ath_kernels_all(&n_tables);
+    for (int t = 0; t < n_tables; t++) {
+        int told = 0;
+        for (int algorithm = ATH_CONV_WINOGRAD; algorithm <= (t > 0 ? ATH_CONV_WINOGRAD_REMADE : ATH_CONV_WINOGRAD);
+             algorithm++)
+            for (int i = 0; i < N_ADDED + (t > 0 ? N_WIDE : 0); i++) {
+                ath_conv_shape s = i < N_ADDED ? added_to[i] : wide[i - N_ADDED];
+                s.algorithm = (ath_conv_algorithm)algorithm;
+                told += check_told_of(table[t], &s);
+            }
+        CHECK(told == (t > 0 ? 2 * (7 + N_WIDE) : N_ADDED), "%s: %d shapes with moments", table[t]->isa, told);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_and_residual_are_added_as_the_result_is_written),
         cmocka_unit_test(an_image_does_not_see_what_is_added_to_others),
+        cmocka_unit_test(moments_are_those_of_what_is_written),
         cmocka_unit_test(parts_of_a_convolution_are_the_whole),
         cmocka_unit_test(a_weight_gradient_is_added_with_the_bits_it_is_written_with),
         cmocka_unit_test(weights_that_are_made_piece_by_piece_are_the_same),

@@ -17,12 +17,12 @@ static const size_t not_packed = SIZE_MAX;
 
 /* What the plan decided about one operation. */
 typedef struct node_plan {
-    bool reaches_output;                                        /* its value counts                      */
-    bool needs_grad;                                            /* somebody wants what flows through it  */
-    bool has_vjp;                                               /* its vjp is scheduled                  */
-    bool acc[ATH_MAX_IN];                                       /* its vjp adds to dx[j], does not write */
-    int value, grad, aux, forward_scratch, vjp_scratch, dparam; /* buffers */
-    size_t packed_forward, packed_vjp;                          /* offsets */
+    bool reaches_output;                                                 /* its value counts                      */
+    bool needs_grad;                                                     /* somebody wants what flows through it  */
+    bool has_vjp;                                                        /* its vjp is scheduled                  */
+    bool acc[ATH_MAX_IN];                                                /* its vjp adds to dx[j], does not write */
+    int value, grad, aux, moments, forward_scratch, vjp_scratch, dparam; /* buffers */
+    size_t packed_forward, packed_vjp;                                   /* offsets */
 } node_plan;
 
 struct ath_plan {
@@ -91,6 +91,19 @@ static bool passes_on(const ath_plan *p, int i, int j) {
     return i != ath_graph_output(p->fused).id - 1; /* that one is the caller's */
 }
 
+/* Operation i may read, of its input j, the moments that the input's maker can tell. */
+static void ask_for_moments(ath_plan *p, int i, int j) {
+    const ath_node *node = ath_graph_node(p->fused, i), *from = ath_graph_node(p->fused, node->x[j] - 1);
+    node_plan *np = &p->node[node->x[j] - 1];
+    if ((p->want & ATH_UNFUSED) || !node->op->takes_moments || !node->op->takes_moments(node, j) ||
+        !from->op->gives_moments || !from->op->gives_moments(p->fused, from, p->k))
+        return;
+    const int made = forward_step(node->x[j] - 1);
+    const size_t doubles = 2 * (size_t)p->n * (size_t)from->y.c;
+    if (np->moments == NO_BUFFER) np->moments = add_buffer(p, doubles * sizeof(double) / sizeof(float), made, made);
+    extend(p, np->moments, forward_step(i));
+}
+
 /* Buffers for everything, with the steps between which each must stand. */
 static void find_lifetimes(ath_plan *p) {
     const size_t n = (size_t)p->n;
@@ -99,12 +112,15 @@ static void find_lifetimes(ath_plan *p) {
         const ath_node *node = ath_graph_node(p->fused, i);
         const ath_op *op = node->op;
         node_plan *np = &p->node[i];
-        np->value = np->grad = np->aux = np->forward_scratch = np->vjp_scratch = np->dparam = NO_BUFFER;
+        np->value = np->grad = np->aux = np->moments = np->forward_scratch = np->vjp_scratch = np->dparam = NO_BUFFER;
         np->packed_forward = np->packed_vjp = not_packed;
         if (!np->reaches_output && !is_input(node)) continue;
         const int now = forward_step(i);
-        for (int j = 0; j < ATH_MAX_IN; j++)
-            if (node->x[j]) extend(p, p->node[node->x[j] - 1].value, now);
+        for (int j = 0; j < ATH_MAX_IN; j++) {
+            if (!node->x[j]) continue;
+            extend(p, p->node[node->x[j] - 1].value, now);
+            ask_for_moments(p, i, j);
+        }
         np->value = add_buffer(p, n * ath_shape_len(node->y), is_input(node) ? 0 : now, now);
         if (op->aux_floats) np->aux = add_buffer(p, op->aux_floats(node, p->n), now, now);
         if (op->scratch_floats)
@@ -201,7 +217,7 @@ ath_status ath_plan_compile(ath_plan **out, const ath_graph *g, int n, unsigned 
     if (p->fused) {
         p->n_node = ath_graph_nodes(p->fused);
         p->node = calloc((size_t)p->n_node, sizeof *p->node);
-        p->buffer = calloc((size_t)p->n_node * 6 + 1, sizeof *p->buffer);
+        p->buffer = calloc((size_t)p->n_node * 7 + 1, sizeof *p->buffer);
     }
     ath_status status = p->node && p->buffer ? ATH_OK : ath_fail(err, ATH_E_MEM, "out of memory for the plan");
     if (status == ATH_OK) {
@@ -239,6 +255,8 @@ void ath_plan_destroy(ath_plan *p) {
 static float *at_buffer(const ath_plan *p, int buffer) {
     return buffer == NO_BUFFER ? NULL : p->arena + p->buffer[buffer].offset;
 }
+
+static double *doubles_at(const ath_plan *p, int buffer) { return (double *)(void *)at_buffer(p, buffer); }
 
 /* An operation that needs none still adds offsets to what it is given. */
 static float *scratch_at(const ath_plan *p, int buffer) {
@@ -311,6 +329,10 @@ void ath_plan_forward(ath_plan *p, const ath_run *run) {
         if (is_input(node) || !p->node[i].reaches_output) continue;
         ath_call call = make_call(p, run, i);
         call.scratch = scratch_at(p, p->node[i].forward_scratch);
+        call.moments = doubles_at(p, p->node[i].moments);
+        for (int j = 0; j < ATH_MAX_IN; j++)
+            if (node->x[j] && node->op->takes_moments && node->op->takes_moments(node, j))
+                call.x_moments[j] = doubles_at(p, p->node[node->x[j] - 1].moments);
         if (shared) {
             for (int j = 0; j < ath_pool_threads(run->pool); j++)
                 scratch_of[j] = scratch_at(run->plan_of[j], p->node[i].forward_scratch);
@@ -471,6 +493,7 @@ void ath_plan_dump(const ath_plan *p, FILE *file) {
         dump_buffer(p, file, "value", np->value);
         dump_buffer(p, file, "grad", np->grad);
         dump_buffer(p, file, "aux", np->aux);
+        dump_buffer(p, file, "moments", np->moments);
         dump_buffer(p, file, "scratch", np->forward_scratch);
         dump_buffer(p, file, "vjp-scratch", np->vjp_scratch);
         dump_buffer(p, file, "dparam", np->dparam);

@@ -40,11 +40,13 @@ static inline int ath_conv_out(int size, const ath_conv_shape *s) {
     return (size + s->pad_before + s->pad_after - s->kernel) / s->stride + 1;
 }
 
-/* What is added to a convolution's result as it is written; any may be NULL. */
+/* What is added to a convolution's result as it is written, and what is told of it; any may be NULL. */
 typedef struct ath_conv_add {
     const float *bias;     /* (c_out) of image i at bias + i * bias_step */
     size_t bias_step;      /* 0: the same for all images */
     const float *residual; /* (n,out_h,out_w,c_out), may be y itself */
+    double *moments;       /* (n,2,c_out), sum and squares of each image as `moments` gives them; only of shapes that
+                            * conv_gives_moments */
 } ath_conv_add;
 
 /* One of `of` parts of some work, which do not overlap and are the whole together. */
@@ -100,6 +102,8 @@ typedef struct ath_kernels {
      * channels. */
     void (*conv_forward)(const ath_conv_shape *s, const float *x, const float *packed, ath_conv_add add, ath_part part,
                          float *y, float *scratch);
+    /* Whether conv_forward can take the sums of its result that a norm needs while it writes it. */
+    bool (*conv_gives_moments)(const ath_conv_shape *s);
     /* The most parts that conv_forward is worth dividing into, 1 when it is not: threads take a while to wake. */
     int (*conv_parts)(const ath_conv_shape *s);
     /* dx (n,h,w,c_in) = (or += when acc) the adjoint applied to dy (n,out_h,out_w,c_out) */

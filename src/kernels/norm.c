@@ -1,6 +1,7 @@
 /* The arithmetic of groups, in double, between the kernels' passes over the images: see norm.h. */
 #include "kernels/norm.h"
 #include <math.h>
+#include <string.h>
 
 size_t ath_norm_work_floats(int channels) { return 14 * (size_t)channels + 16; }
 
@@ -25,11 +26,23 @@ static double part_scale(const ath_norm *v, int image, int j) {
     return j == 1 && v->part_scale ? (double)v->part_scale[(size_t)image * v->part_step] : 1;
 }
 
+/* Sum and squares of part j, one number a channel each. */
+static void part_moments(const ath_kernels *k, const ath_norm *v, int image, int j, double *sum, double *squares) {
+    const size_t c = (size_t)v->c[j];
+    if (!v->moments[j]) {
+        k->moments(v->hw, v->c[j], part(v, image, j), sum, squares);
+        return;
+    }
+    const double *known = v->moments[j] + 2 * (size_t)image * c;
+    memcpy(sum, known, c * sizeof *sum);
+    memcpy(squares, known + c, c * sizeof *squares);
+}
+
 static void image_stats(const ath_kernels *k, const ath_norm *v, int image, float *stats, sheet s) {
     const int per = channels_of(v) / v->groups;
     const double hw = (double)v->hw;
     for (int j = 0, first = 0; j < 2; first += v->c[j++])
-        if (v->c[j]) k->moments(v->hw, v->c[j], part(v, image, j), s.sum + first, s.product + first);
+        if (v->c[j]) part_moments(k, v, image, j, s.sum + first, s.product + first);
     for (int g = 0; g < v->groups; g++) {
         double total = 0, squares = 0;
         for (int c = g * per; c < (g + 1) * per; c++) {

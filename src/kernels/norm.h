@@ -15,6 +15,8 @@ typedef struct ath_norm {
     const float *x[2];       /* (n,hw,c[j]) */
     const float *part_scale; /* x[1] of image i counts times part_scale[i * part_step]; NULL: once */
     size_t part_step;        /* 0: the same for all images */
+    const double
+        *moments[2]; /* (n,2,c[j]): sum and squares of x[j] when they are known, see kernels.h; NULL: they are not */
     float eps;
     bool silu;
     const float *gamma, *beta;  /* (c[0] + c[1]) */

@@ -62,6 +62,7 @@ static ath_norm norm_of(const ath_call *c) {
                       .groups = c->node->at.conv.groups,
                       .c = {x.c, c->xs[CONV_X2].c},
                       .x = {c->x[CONV_X], c->x[CONV_X2]},
+                      .moments = {c->x_moments[CONV_X], c->x_moments[CONV_X2]},
                       .part_scale = c->x[CONV_X2_SCALES] ? c->x[CONV_X2_SCALES] + c->node->at.conv.index : NULL,
                       .part_step = (size_t)c->xs[CONV_X2_SCALES].c,
                       .eps = c->node->at.conv.eps,
@@ -152,12 +153,13 @@ static void add_vectors(const ath_call *c, float *table) {
             table[i * channels + j] = c->p[CONV_BIAS][j] + c->x[CONV_VECTOR][i * channels + j];
 }
 
-/* Images first.. of what is added to the result. */
+/* Images first.. of what is added to the result and told of it. */
 static ath_conv_add added(const ath_call *c, const float *table, int first) {
     const bool vectors = c->x[CONV_VECTOR] != NULL;
     const size_t step = vectors ? (size_t)c->ys.c : 0;
     ath_conv_add add = {.bias = vectors ? table + (size_t)first * step : c->p[CONV_BIAS], .bias_step = step};
     if (c->x[CONV_RESIDUAL]) add.residual = c->x[CONV_RESIDUAL] + (size_t)first * ath_shape_len(c->ys);
+    if (c->moments) add.moments = c->moments + 2 * (size_t)first * (size_t)c->ys.c;
     return add;
 }
 
@@ -284,6 +286,15 @@ static void vjp(const ath_call *c) {
 
 /* ---- what plans ask ---- */
 
+static bool gives_moments(const ath_graph *g, const ath_node *node, const ath_kernels *k) {
+    const layout l = layout_in(g, node, 1);
+    return l.parts == 1 && k->conv_gives_moments(&l.s[0]);
+}
+
+static bool takes_moments(const ath_node *node, int j) {
+    return node->at.conv.groups > 0 && (j == CONV_X || j == CONV_X2);
+}
+
 static size_t aux_floats(const ath_node *node, int n) { return 2 * (size_t)n * (size_t)node->at.conv.groups; }
 
 static size_t pack_floats(const ath_graph *g, const ath_node *node, const ath_kernels *k, bool in_vjp) {
@@ -314,7 +325,8 @@ static double flops(const ath_graph *g, const ath_node *node) {
         .vjp_reads = (ATH_READS_X0 << CONV_X) | (ATH_READS_X0 << CONV_X2) | (ATH_READS_X0 << CONV_X2_SCALES) |         \
                      (ATH_READS_X0 << CONV_SCALE) | (ATH_READS_X0 << CONV_SHIFT) | ATH_READS_AUX,                      \
         .passes_on = CONV_RESIDUAL, .adds_params = true, .aux_floats = aux_floats, .scratch_floats = scratch_floats,   \
-        .pack_floats = pack_floats, .pack = pack, .flops = flops, .is_conv = true                                      \
+        .pack_floats = pack_floats, .pack = pack, .gives_moments = gives_moments, .takes_moments = takes_moments,      \
+        .flops = flops, .is_conv = true                                                                                \
     }
 static const ath_op conv2d = CONVOLUTION("conv2d");
 static const ath_op linear = CONVOLUTION("linear");

@@ -18,6 +18,7 @@ static ath_norm view_of(const ath_node *node, int n) {
 static ath_norm norm_of(const ath_call *c) {
     ath_norm v = view_of(c->node, c->n);
     v.x[0] = c->x[0];
+    v.moments[0] = c->x_moments[0];
     v.gamma = c->p[0];
     v.beta = c->p[1];
     return v;
@@ -33,6 +34,11 @@ static void vjp(const ath_call *c) {
     const ath_norm_grads to = {
         .dx = {c->dx[0]}, .acc = {c->acc[0]}, .dgamma = c->dp[0], .dbeta = c->dp[1], .acc_params = c->add_params};
     ath_norm_vjp(c->k, &v, c->aux, 0, v.n, (float *)c->dy, to, c->scratch); /* only a silu changes dy */
+}
+
+static bool takes_moments(const ath_node *node, int j) {
+    (void)node;
+    return j == 0;
 }
 
 static size_t aux_floats(const ath_node *node, int n) {
@@ -51,7 +57,8 @@ static const ath_op group_norm = {.name = "group_norm",
                                   .vjp_reads = ATH_READS_X0 | ATH_READS_AUX,
                                   .adds_params = true,
                                   .aux_floats = aux_floats,
-                                  .scratch_floats = scratch_floats};
+                                  .scratch_floats = scratch_floats,
+                                  .takes_moments = takes_moments};
 static const ath_op layer_norm = {.name = "layer_norm",
                                   .forward = forward,
                                   .vjp = vjp,

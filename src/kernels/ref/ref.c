@@ -18,6 +18,22 @@ static int one_part(const ath_conv_shape *s) {
     return 1;
 }
 
+static void moments(int hw, int c, const float *x, double *sum, double *squares) {
+    for (int j = 0; j < c; j++) {
+        sum[j] = squares[j] = 0;
+        for (int p = 0; p < hw; p++) {
+            const double d = (double)x[(size_t)p * (size_t)c + (size_t)j] - (double)x[j];
+            sum[j] += d;
+            squares[j] += d * d;
+        }
+    }
+}
+
+static bool gives_moments(const ath_conv_shape *s) {
+    (void)s;
+    return true;
+}
+
 /* How often a pixel of x is seen in each direction. */
 static int zoom_of(const ath_conv_shape *s) { return s->upsampled ? 2 : 1; }
 
@@ -52,6 +68,9 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *w
                         }
                     y[at] = (float)sum;
                 }
+    for (size_t n = 0; add.moments != NULL && n < (size_t)s->n; n++)
+        moments(oh * ow, s->c_out, y + n * (size_t)(oh * ow) * co, add.moments + 2 * n * co,
+                add.moments + (2 * n + 1) * co);
 }
 
 /* The sum over the outputs that read channel ci of pixel (iy,ix) of image n of dy[n,oy,ox,co] w[ky,kx,ci,co] */
@@ -119,17 +138,6 @@ static void conv_weight_grad(const ath_conv_shape *s, const float *x, const floa
         double sum = 0;
         for (size_t p = 0; p < (size_t)s->n * (size_t)oh * (size_t)ow; p++) sum += (double)dy[p * co + o];
         db[o] = (acc ? db[o] : 0) + (float)sum;
-    }
-}
-
-static void moments(int hw, int c, const float *x, double *sum, double *squares) {
-    for (int j = 0; j < c; j++) {
-        sum[j] = squares[j] = 0;
-        for (int p = 0; p < hw; p++) {
-            const double d = (double)x[(size_t)p * (size_t)c + (size_t)j] - (double)x[j];
-            sum[j] += d;
-            squares[j] += d * d;
-        }
     }
 }
 
@@ -346,6 +354,7 @@ const ath_kernels ath_kernels_ref = {
     .conv_pack = no_pack,
     .conv_scratch_floats = no_floats,
     .conv_forward = conv_forward,
+    .conv_gives_moments = gives_moments,
     .conv_parts = one_part,
     .conv_input_grad = conv_input_grad,
     .conv_weight_grad = conv_weight_grad,

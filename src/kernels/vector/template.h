@@ -16,11 +16,11 @@
 #include "kernels/vector/product.h"
 #include "kernels/vector/strips.h"
 #include "kernels/vector/direct.h"
+#include "kernels/vector/norm.h"
 #include "kernels/vector/winograd_transform.h"
 #include "kernels/vector/winograd_tiles.h"
 #include "kernels/vector/choice.h"
 #include "kernels/vector/winograd.h"
-#include "kernels/vector/norm.h"
 #include "kernels/vector/update.h"
 #include "kernels/vector/points.h"
 #include "kernels/vector/rows.h"
@@ -108,9 +108,13 @@ static void conv_forward(const ath_conv_shape *s, const float *x, const float *p
     float *work = aligned(scratch);
     if (is_winograd(s, ATH_CONV_FORWARD))
         winograd_run(s, ATH_CONV_FORWARD, x, packed, add, part, y, work);
-    else
+    else {
+        ATH_ASSERT(add.moments == NULL);
         direct_forward(s, x, packed, add, part, y, work);
+    }
 }
+
+static bool conv_gives_moments(const ath_conv_shape *s) { return is_winograd(s, ATH_CONV_FORWARD); }
 
 static void conv_input_grad(const ath_conv_shape *s, const float *dy, const float *packed, float *dx, bool acc,
                             float *scratch) {
@@ -151,6 +155,7 @@ const ath_kernels ATH_TABLE = {
     .conv_pack = conv_pack,
     .conv_scratch_floats = conv_scratch_floats,
     .conv_forward = conv_forward,
+    .conv_gives_moments = conv_gives_moments,
     .conv_parts = conv_parts,
     .conv_input_grad = conv_input_grad,
     .conv_weight_grad = conv_weight_grad,

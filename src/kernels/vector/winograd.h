@@ -152,7 +152,8 @@ static winograd winograd_plan(const ath_conv_shape *s, ath_conv_pass pass) {
 
 static size_t winograd_scratch_floats(const ath_conv_shape *s, ath_conv_pass pass) {
     const winograd d = winograd_plan(s, pass);
-    return POINTS * (d.v_point + d.m_point + (d.keeps ? 0 : d.u_point)) + sz(SIDE * d.from);
+    const size_t counted = pass == ATH_CONV_FORWARD ? sz(total_of(&d.t)) * TALLY * sz(d.to) : 0;
+    return POINTS * (d.v_point + d.m_point + (d.keeps ? 0 : d.u_point)) + sz(SIDE * d.from) + counted;
 }
 
 /* V of a block of tiles: [point][from/W][row][W]. */
@@ -166,16 +167,49 @@ static void transform_input(const winograd *d, const tile_block *b, const float 
     }
 }
 
-/* The outputs of a block of tiles from their products with a panel: `columns` channels from j on. */
+/* The outputs of a block of tiles from their products with a panel: `columns` channels from j on. Unless NULL `counted` gets a
+ * tally of each tile, [tile of all][TALLY][to]. */
 static void transform_output(const winograd *d, const tile_block *b, const float *m, int j, int columns,
-                             const ath_conv_add *add, float *out) {
+                             const ath_conv_add *add, float *counted, float *out) {
     for (int q = 0; q < d->t.kinds; q++) {
         const tile_kind *kind = &d->t.kind[q];
         place p = place_of(kind, b->first[q]);
-        for (int r = b->row[q]; r < b->row[q + 1]; r++, p = place_after(kind, p))
-            (d->makes_pairs ? output_pairs_tile : output_tile)(&d->t, kind, p.n, p.y, p.x, m + sz(r) * PANEL,
-                                                               d->m_point, j, columns, d->to, add, out);
+        for (int r = b->row[q]; r < b->row[q + 1]; r++, p = place_after(kind, p)) {
+            const float *products = m + sz(r) * PANEL;
+            if (d->makes_pairs) {
+                output_pairs_tile(&d->t, kind, p.n, p.y, p.x, products, d->m_point, j, columns, d->to, add, out);
+                continue;
+            }
+            const size_t tile = (sz(p.n * d->t.down + p.y / STEP)) * sz(d->t.across) + sz(p.x / STEP);
+            output_tile(&d->t, kind, p.n, p.y, p.x, products, d->m_point, j, columns, d->to, add,
+                        counted != NULL ? counted + tile * TALLY * sz(d->to) : NULL, out);
+        }
     }
+}
+
+/* Sums of the outputs of one image less the first and of their squares, of W channels, from the tallies of its tiles. They are
+ * added line by line whatever the blocks were: an image does not see its batch. */
+static void add_tallies(const tiling *t, const float *tile, int c, double *sum, double *squares) {
+    const vec first = load(tile);
+    for (int l = 0; l < W; l++) sum[l] = squares[l] = 0;
+    vec s = {0}, q = {0};
+    for (int i = 0; i < t->down * t->across; i++, tile += TALLY * c) {
+        const int rows = at_most(t->h - i / t->across * STEP, STEP),
+                  columns = at_most(t->w - i % t->across * STEP, STEP);
+        const vec off = load(tile) - first, of_tile = load(tile + c), all_off = (float)(rows * columns) * off;
+        s += of_tile + all_off;
+        q += load(tile + 2 * sz(c)) + off * (of_tile + of_tile + all_off);
+        if (i % CHAIN < CHAIN - 1 && i < t->down * t->across - 1) continue;
+        add_lanes(sum, s, W);
+        add_lanes(squares, q, W);
+        s = q = (vec){0};
+    }
+}
+
+static void take_moments(const tiling *t, const float *counted, int c, int j0, int j1, double *moments) {
+    const size_t image = sz(t->down * t->across) * TALLY * sz(c);
+    for (int n = 0; n < t->n; n++, counted += image, moments += 2 * c)
+        for (int j = j0; j < j1; j += W) add_tallies(t, counted + j, c, moments + j, moments + c + j);
 }
 
 /* Images as the transforms go over them: of their h rows a tile has `rows`, and reads `below` more. */
@@ -245,6 +279,7 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
     const filter raw = filter_of(s, pass, packed);
     float *v = scratch, *m = v + POINTS * d.v_point, *u = m + POINTS * d.m_point;
     float *zeros = u + (d.keeps ? 0 : POINTS * d.u_point);
+    float *counted = add.moments != NULL ? zeros + SIDE * d.from : NULL;
     memset(zeros, 0, sz(SIDE * d.from) * sizeof *zeros);
     for (int e = 0; e < POINTS && d.reads_pairs; e++) /* the products that are not made */
         if (!(d.t.points >> e & 1)) memset(m + sz(e) * d.m_point, 0, d.m_point * sizeof *m);
@@ -277,11 +312,12 @@ static void winograd_run(const ath_conv_shape *s, ath_conv_pass pass, const floa
                 multiply_panel(&list, v + sz(k0 / W) * d.v_row, d.v_row, d.keeps ? panel : u, depth, k0 > 0,
                                d.to - j > W, m, &asked);
             }
-            transform_output(&d, &b, m, j, columns, &add, out);
+            transform_output(&d, &b, m, j, columns, &add, counted, out);
         }
         read = will_read;
         made = will_make;
     }
+    if (counted != NULL) take_moments(&d.t, counted, d.to, j0, j1, add.moments);
 }
 
 /* ---- the weight gradient ---- */
