@@ -5,7 +5,7 @@
 #define ATH_BASE_PAGES_H
 #include <stddef.h>
 
-/* Begins at a cache line. What is in it is not defined. */
+/* Begins at a cache line, from 2 MiB on at a huge page. What is in it is not defined. */
 void *ath_pages(size_t bytes);
 /* The same full of zeros, which are written: pages of calloc that are read before they are written are faulted in
  * twice, the second time with an interrupt of all other threads, which took half a second of cifar-ddpm's first update. */
