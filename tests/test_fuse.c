@@ -169,6 +169,11 @@ static ath_tensor conv_then_norm_alone(subject *s) {
 static ath_tensor conv_then_layer_norm(subject *s) {
     return ath_layer_norm(s->g, conv(s, image(s, "x"), "conv"), "norm", 1e-5);
 }
+static ath_tensor conv_then_both_norms(subject *s) {
+    const ath_tensor y = conv(s, image(s, "x"), "conv");
+    const ath_tensor group = ath_group_norm(s->g, y, "group", 4, 1e-5);
+    return ath_add(s->g, ath_gelu(s->g, group), ath_layer_norm(s->g, y, "layer", 1e-5));
+}
 static ath_tensor upsampled_conv_then_norm(subject *s) {
     return conv(s, normed(s, conv(s, upsampled(s), "conv1"), "norm"), "conv2");
 }
@@ -403,11 +408,11 @@ static void sums_that_a_norm_needs_are_taken_as_a_convolution_writes(void **stat
     const struct {
         pattern p;
         int told, told_by_ref;
-    } list[] = {{PATTERN(conv_then_norm, 2, 2), 1, 1},         {PATTERN(conv_vector_residual_then_norm, 2, 2), 1, 1},
-                {PATTERN(normed_conv_then_norm, 2, 2), 1, 1},  {PATTERN(conv_then_norm_alone, 3, 3), 1, 1},
-                {PATTERN(conv_then_layer_norm, 2, 2), 0, 0},   {PATTERN(upsampled_conv_then_norm, 2, 2), 1, 1},
-                {PATTERN(conv_read_by_two_norms, 3, 4), 2, 2}, {PATTERN(strided_then_norm, 2, 2), 0, 1},
-                {PATTERN(activation_then_norm, 3, 3), 0, 0}};
+    } list[] = {{PATTERN(conv_then_norm, 2, 2), 1, 1},           {PATTERN(conv_vector_residual_then_norm, 2, 2), 1, 1},
+                {PATTERN(normed_conv_then_norm, 2, 2), 1, 1},    {PATTERN(conv_then_norm_alone, 3, 3), 1, 1},
+                {PATTERN(conv_then_layer_norm, 2, 2), 0, 0},     {PATTERN(conv_then_both_norms, 5, 5), 1, 1},
+                {PATTERN(upsampled_conv_then_norm, 2, 2), 1, 1}, {PATTERN(conv_read_by_two_norms, 3, 4), 2, 2},
+                {PATTERN(strided_then_norm, 2, 2), 0, 1},        {PATTERN(activation_then_norm, 3, 3), 0, 0}};
     const bool ref = strcmp(ath_plan_isa(), "ref") == 0;
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         check_pattern(&list[i].p, three_scales);

@@ -76,12 +76,12 @@ typedef struct ath_call {
     float *dp[ATH_MAX_PARAM];                 /* their gradients; NULL: not wanted        */
     bool add_params;                          /* add to dp rather than write: what is added has the bits
                                                * that would be written                    */
-    double *moments; /* forward: (n,2,c) of y, for the norms that read it: see ath_conv_add; NULL: nobody asks */
-    const double *x_moments[ATH_MAX_IN]; /* forward: what the makers of x told so; NULL: nothing */
-    float *scratch;                      /* scratch_floats(), contents undefined; not NULL */
-    ath_pool *pool;                      /* forward: threads that may share the work; NULL: alone */
-    float *const *scratch_of;            /* one for each thread of the pool, scratch first    */
-    bool training;                       /* dropout is on                            */
+    double *moments;                          /* forward: to tell those of y, (n,2,c) as in ath_conv_add; or NULL */
+    const double *x_moments[ATH_MAX_IN];      /* forward: what the makers of x told; or NULL */
+    float *scratch;                           /* scratch_floats(), contents undefined; not NULL */
+    ath_pool *pool;                           /* forward: threads that may share the work; NULL: alone */
+    float *const *scratch_of;                 /* one for each thread of the pool, scratch first    */
+    bool training;                            /* dropout is on                            */
     ath_rng rng;
     uint64_t first_image; /* image i draws with first_image + i       */
 } ath_call;
@@ -110,7 +110,7 @@ struct ath_op {
     /* Weights in an order of the op's own, made once per change of the weights. */
     size_t (*pack_floats)(const ath_graph *, const ath_node *, const ath_kernels *, bool vjp);
     void (*pack)(const ath_graph *, const ath_node *, const ath_kernels *, bool vjp, const float *w, float *packed);
-    /* Whether forward can tell moments of its result, for images of any number, and wants to know those of input j. */
+    /* Whether forward can tell the moments of its result, and whether it reads those of input j. NULL: no. */
     bool (*gives_moments)(const ath_graph *, const ath_node *, const ath_kernels *);
     bool (*takes_moments)(const ath_node *, int j);
     double (*flops)(const ath_graph *, const ath_node *); /* of one image's forward; NULL means next to none */

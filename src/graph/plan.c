@@ -91,14 +91,18 @@ static bool passes_on(const ath_plan *p, int i, int j) {
     return i != ath_graph_output(p->fused).id - 1; /* that one is the caller's */
 }
 
-/* Operation i may read, of its input j, the moments that the input's maker can tell. */
+static bool takes_moments(const ath_node *node, int j) {
+    return node->x[j] && node->op->takes_moments && node->op->takes_moments(node, j);
+}
+
+/* If operation i reads the moments of its input j and the input's maker can tell them, they stand until then. */
 static void ask_for_moments(ath_plan *p, int i, int j) {
-    const ath_node *node = ath_graph_node(p->fused, i), *from = ath_graph_node(p->fused, node->x[j] - 1);
-    node_plan *np = &p->node[node->x[j] - 1];
-    if ((p->want & ATH_UNFUSED) || !node->op->takes_moments || !node->op->takes_moments(node, j) ||
-        !from->op->gives_moments || !from->op->gives_moments(p->fused, from, p->k))
-        return;
-    const int made = forward_step(node->x[j] - 1);
+    const ath_node *node = ath_graph_node(p->fused, i);
+    if ((p->want & ATH_UNFUSED) || !takes_moments(node, j)) return;
+    const int maker = node->x[j] - 1, made = forward_step(maker);
+    const ath_node *from = ath_graph_node(p->fused, maker);
+    if (!from->op->gives_moments || !from->op->gives_moments(p->fused, from, p->k)) return;
+    node_plan *np = &p->node[maker];
     const size_t doubles = 2 * (size_t)p->n * (size_t)from->y.c;
     if (np->moments == NO_BUFFER) np->moments = add_buffer(p, doubles * sizeof(double) / sizeof(float), made, made);
     extend(p, np->moments, forward_step(i));
@@ -331,8 +335,7 @@ void ath_plan_forward(ath_plan *p, const ath_run *run) {
         call.scratch = scratch_at(p, p->node[i].forward_scratch);
         call.moments = doubles_at(p, p->node[i].moments);
         for (int j = 0; j < ATH_MAX_IN; j++)
-            if (node->x[j] && node->op->takes_moments && node->op->takes_moments(node, j))
-                call.x_moments[j] = doubles_at(p, p->node[node->x[j] - 1].moments);
+            if (takes_moments(node, j)) call.x_moments[j] = doubles_at(p, p->node[node->x[j] - 1].moments);
         if (shared) {
             for (int j = 0; j < ath_pool_threads(run->pool); j++)
                 scratch_of[j] = scratch_at(run->plan_of[j], p->node[i].forward_scratch);

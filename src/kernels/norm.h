@@ -11,12 +11,11 @@
 
 typedef struct ath_norm {
     int n, hw, groups;
-    int c[2];                /* channels of the parts; c[1] is 0 when there is one */
-    const float *x[2];       /* (n,hw,c[j]) */
-    const float *part_scale; /* x[1] of image i counts times part_scale[i * part_step]; NULL: once */
-    size_t part_step;        /* 0: the same for all images */
-    const double
-        *moments[2]; /* (n,2,c[j]): sum and squares of x[j] when they are known, see kernels.h; NULL: they are not */
+    int c[2];                 /* channels of the parts; c[1] is 0 when there is one */
+    const float *x[2];        /* (n,hw,c[j]) */
+    const float *part_scale;  /* x[1] of image i counts times part_scale[i * part_step]; NULL: once */
+    size_t part_step;         /* 0: the same for all images */
+    const double *moments[2]; /* of x[j] where they are known: (n,2,c[j]), as in ath_conv_add; or NULL */
     float eps;
     bool silu;
     const float *gamma, *beta;  /* (c[0] + c[1]) */
