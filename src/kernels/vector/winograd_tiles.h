@@ -282,20 +282,23 @@ typedef struct tally {
 } tally;
 enum { TALLY = 3 };
 
-INLINE void count_output(tally *t, bool begins, vec y) {
-    if (begins) {
-        *t = (tally){.first = y};
-        return;
+/* A row of outputs, of which `columns` are in the image, with those of the rows before it. */
+INLINE tally count_row(tally t, bool begins, const vec *y, int count, int columns) {
+    if (begins) t = (tally){.first = y[0]};
+#pragma GCC unroll 4
+    for (int j = begins; j < count; j++) {
+        if (j >= columns) break;
+        const vec off = y[j] - t.first;
+        t.sum += off;
+        t.squares += off * off;
     }
-    const vec off = y - t->first;
-    t->sum += off;
-    t->squares += off * off;
+    return t;
 }
 
 /* One row of `made` outputs, or with `pairs` of half as many sums, to dst, `columns` of them being in the image; at `more`,
- * unless NULL, is what is added. They are counted in t, unless NULL, which the first row begins. */
-INLINE void write_row(bool pairs, int made, const vec *row, float *dst, const float *more, int columns, six *across,
-                      tally *t, bool begins) {
+ * unless NULL, is what is added. The tally t with them, if it counts. */
+INLINE tally write_row(bool pairs, int made, const vec *row, float *dst, const float *more, int columns, six *across,
+                       bool counts, bool begins, tally t) {
     const int count = pairs ? made / 2 : made;
     vec o[STEP];
     output_transform_of(pairs, made, row, o);
@@ -304,10 +307,10 @@ INLINE void write_row(bool pairs, int made, const vec *row, float *dst, const fl
     for (int j = 0; j < count; j++) {
         if (j >= columns) break;
         float *to = (float *)(void *)((char *)dst + nth(across, j));
-        const vec y = more != NULL ? load(nth_of(more, across, j)) + o[j] : o[j];
-        store(to, y);
-        if (t != NULL) count_output(t, begins && j == 0, y);
+        if (more != NULL) o[j] = load(nth_of(more, across, j)) + o[j];
+        store(to, o[j]);
     }
+    return counts ? count_row(t, begins, o, count, columns) : t;
 }
 
 /* Where a row of outputs belongs. */
@@ -319,23 +322,24 @@ typedef struct outputs {
     float *counted; /* where the tally belongs, its parts c floats apart; NULL: nowhere */
 } outputs;
 
-INLINE void store_tally(const tally *t, float *to, int c) {
-    store(to, t->first);
-    store(to + c, t->sum);
-    store(to + 2 * sz(c), t->squares);
+INLINE void store_tally(tally t, float *to, int c) {
+    store(to, t.first);
+    store(to + c, t.sum);
+    store(to + 2 * sz(c), t.squares);
 }
 
-INLINE void write_output_row(bool pairs, int made, const vec *row, const outputs *w, bool adds, bool whole, int i,
-                             int k, six *across, tally *t) {
-    if (!whole && i >= w->rows) return;
+INLINE tally write_output_row(bool pairs, int made, const vec *row, const outputs *w, bool adds, bool whole, int i,
+                              int k, six *across, tally t) {
+    if (!whole && i >= w->rows) return t;
     const float *more = adds ? w->more + sz(i) * w->line + k : NULL;
-    write_row(pairs, made, row, w->y + sz(i) * w->line + k, more, whole ? made : w->columns, across, t, i == 0);
+    return write_row(pairs, made, row, w->y + sz(i) * w->line + k, more, whole ? made : w->columns, across,
+                     !pairs && w->counted != NULL, i == 0, t);
 }
 
 /* Rows 0 and 2 come from the sums of pairs of rows of m, 1 and 3 from the differences. What is to be added to all
  * outputs is added to the product at point (1, 1), of which each takes one. */
 INLINE void output_tile_at(const float *m, size_t point, int count, const float *bias, const outputs *w, bool adds,
-                           bool counts, int c) {
+                           int c) {
     six points = six_of(point), across = six_of(sz(c));
 #define M(i, j) load(nth_of(m##i, &points, j) + k)
     for (int k = 0; k < count; k += W) {
@@ -343,24 +347,24 @@ INLINE void output_tile_at(const float *m, size_t point, int count, const float 
                     *m4 = m3 + SIDE * point, *m5 = m4 + SIDE * point;
         const vec shift = bias != NULL ? load(bias + k) : (vec){0};
         vec r[SIDE], q[SIDE];
-        tally counted, *t = counts ? &counted : NULL;
+        tally t = {0};
         FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j + M(2, j), b = M(3, j) + M(4, j);
             r[j] = M(0, j) + a + b, q[j] = a + 4 * b;
         }
-        write_output_row(false, STEP, r, w, adds, true, 0, k, &across, t);
-        write_output_row(false, STEP, q, w, adds, true, 2, k, &across, t);
+        t = write_output_row(false, STEP, r, w, adds, true, 0, k, &across, t);
+        t = write_output_row(false, STEP, q, w, adds, true, 2, k, &across, t);
         FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < SIDE; j++) {
             const vec m1j = j == 1 ? M(1, j) + shift : M(1, j), a = m1j - M(2, j), b = M(3, j) - M(4, j);
             r[j] = a + 2 * b, q[j] = a + 8 * b + M(5, j);
         }
-        write_output_row(false, STEP, r, w, adds, true, 1, k, &across, t);
-        write_output_row(false, STEP, q, w, adds, true, 3, k, &across, t);
-        if (counts) store_tally(t, w->counted + k, c);
+        t = write_output_row(false, STEP, r, w, adds, true, 1, k, &across, t);
+        t = write_output_row(false, STEP, q, w, adds, true, 3, k, &across, t);
+        if (w->counted != NULL) store_tally(t, w->counted + k, c);
     }
 #undef M
 }
@@ -374,7 +378,7 @@ INLINE void output_part(bool pairs, int rows, int columns, const float *m, size_
     for (int k = 0; k < count; k += W) {
         const vec shift = bias != NULL ? load(bias + k) : (vec){0};
         vec u[STEP * SIDE], o[STEP];
-        tally counted = {0}, *t = pairs ? NULL : &counted;
+        tally t = {0};
         FORGET_SIX(points);
 #pragma GCC unroll 6
         for (int j = 0; j < points_of(pairs, columns); j++) {
@@ -390,7 +394,7 @@ INLINE void output_part(bool pairs, int rows, int columns, const float *m, size_
         }
 #pragma GCC unroll 4
         for (int i = 0; i < made; i++)
-            write_output_row(pairs, columns, u + i * SIDE, w, w->more != NULL, false, i, k, &across, t);
+            t = write_output_row(pairs, columns, u + i * SIDE, w, w->more != NULL, false, i, k, &across, t);
         if (!pairs && w->counted != NULL) store_tally(t, w->counted + k, c);
     }
 }
@@ -421,13 +425,9 @@ static void output_tile(const tiling *t, const tile_kind *kind, int n, int y, in
                        counted != NULL ? counted + first : NULL};
     if (kind->rows < STEP || kind->columns < STEP)
         OF_PART(output_part, kind, m, point, count, bias, &w, c)
-    else if (w.more == NULL && counted == NULL)
-        output_tile_at(m, point, count, bias, &w, false, false, c);
     else if (w.more == NULL)
-        output_tile_at(m, point, count, bias, &w, false, true, c);
-    else if (counted == NULL)
-        output_tile_at(m, point, count, bias, &w, true, false, c);
+        output_tile_at(m, point, count, bias, &w, false, c);
     else
-        output_tile_at(m, point, count, bias, &w, true, true, c);
+        output_tile_at(m, point, count, bias, &w, true, c);
 }
 #undef OF_PART
