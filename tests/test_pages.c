@@ -5,12 +5,13 @@
 #include "base/pages.h"
 #include "check.h"
 
-static void memory_begins_at_a_cache_line_and_is_all_there(void **state) {
+static void memory_begins_at_a_cache_line_or_huge_page_and_is_all_there(void **state) {
     (void)state;
-    const size_t sizes[] = {0, 1, 63, 64, 4097, 1 << 20, (4 << 20) + 1, 9 << 20};
+    const size_t huge = 2 << 20;
+    const size_t sizes[] = {0, 1, 63, 64, 4097, 1 << 20, huge, huge + 1, (4 << 20) + 1, 9 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         unsigned char *p = ath_pages(sizes[i]);
-        CHECK(p != NULL && (uintptr_t)p % 64 == 0, "%zu bytes at %p", sizes[i], (void *)p);
+        CHECK(p != NULL && (uintptr_t)p % (sizes[i] < huge ? 64 : huge) == 0, "%zu bytes at %p", sizes[i], (void *)p);
         memset(p, 1, sizes[i]);
         free(p);
     }
@@ -41,7 +42,7 @@ static void what_cannot_be_had_is_null(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_begins_at_a_cache_line_and_is_all_there),
+        cmocka_unit_test(memory_begins_at_a_cache_line_or_huge_page_and_is_all_there),
         cmocka_unit_test(zeros_are_zeros_in_memory_that_was_used_before),
         cmocka_unit_test(what_cannot_be_had_is_null),
     };

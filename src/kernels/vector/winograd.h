@@ -180,15 +180,16 @@ static void transform_output(const winograd *d, const tile_block *b, const float
                 output_pairs_tile(&d->t, kind, p.n, p.y, p.x, products, d->m_point, j, columns, d->to, add, out);
                 continue;
             }
-            const size_t tile = (sz(p.n * d->t.down + p.y / STEP)) * sz(d->t.across) + sz(p.x / STEP);
+            const size_t tile = sz(p.n * d->t.down + p.y / STEP) * sz(d->t.across) + sz(p.x / STEP);
             output_tile(&d->t, kind, p.n, p.y, p.x, products, d->m_point, j, columns, d->to, add,
                         counted != NULL ? counted + tile * TALLY * sz(d->to) : NULL, out);
         }
     }
 }
 
-/* Sums of the outputs of one image less the first and of their squares, of W channels, from the tallies of its tiles. They are
- * added line by line whatever the blocks were: an image does not see its batch. */
+/* Sums of the outputs of one image less the first and of their squares, of W channels, from the tallies of its tiles: what
+ * each has about its own first output is moved to the image's (Chan, Golub and LeVeque 1983, "Algorithms for computing the
+ * sample variance"). They are added line by line whatever the blocks were: an image does not see its batch. */
 static void add_tallies(const tiling *t, const float *tile, int c, double *sum, double *squares) {
     const vec first = load(tile);
     for (int l = 0; l < W; l++) sum[l] = squares[l] = 0;
